@@ -1,0 +1,106 @@
+package account
+
+import (
+	"strings"
+
+	"ganglion/core/conn"
+	"ganglion/core/sublist"
+	"ganglion/core/wire"
+)
+
+// Subscription is the interest of one Sink in one subject pattern.
+type Subscription struct {
+	entry   sublist.Entry[*Subscription]
+	account *Account
+
+	// Static after construction.
+	Sink     Sink
+	SID      string
+	Head     string // "HMSG subject sid " for a literal subject, else ""
+	Listener string // whose clients' deliver hooks apply; "" for none
+
+	// Guarded by the Sink's own lock.
+	Msgs   int64 // delivered
+	Max    int64 // ends after so many; 0 is never
+	Closed bool  // nothing more is delivered
+}
+
+// NewSubscription returns a subscription to be given to Account.Subscribe. queue
+// is "" for a plain one.
+func NewSubscription(sink Sink, subject, queue, sid string) *Subscription {
+	s := &Subscription{Sink: sink, SID: sid}
+	s.entry.Subject, s.entry.Queue = subject, queue
+	if !strings.ContainsAny(subject, "*>") {
+		s.Head = "HMSG " + subject + " " + sid + " "
+		s.entry.Subject, s.SID = s.Head[5:5+len(subject)], s.Head[6+len(subject):len(s.Head)-1]
+	}
+	return s
+}
+
+// Subject returns the pattern.
+func (s *Subscription) Subject() string { return s.entry.Subject }
+
+// Queue returns the queue group, "" for a plain subscription.
+func (s *Subscription) Queue() string { return s.entry.Queue }
+
+// Account returns where s is or was subscribed.
+func (s *Subscription) Account() *Account { return s.account }
+
+// Sink is anything that receives.
+type Sink interface {
+	// Stage appends sub's copy of m to st, which the publisher's batch owns: no
+	// lock, no wake-up, m is not kept. It returns false when the message is not
+	// taken (closed, own echo, full); the router then tries another queue member
+	// or counts one less.
+	Stage(st *Stage, sub *Subscription, m *wire.Msg) bool
+	// Commit takes over what was staged: one lock, one append, one write or
+	// wake. Deliveries to subscriptions of a queue group that were closed since
+	// they were staged are put back with st.Return.
+	Commit(st *Stage)
+}
+
+// Delivery is one staged message: up to where its bytes reach in the Stage's
+// Buffer.
+type Delivery struct {
+	Sub    *Subscription
+	Own    int32 // end among the own bytes
+	Pieces int32 // end among the borrowed pieces
+	Size   int32 // header and payload bytes, for counting
+}
+
+// Stage is what one reader's batch holds for one receiver.
+type Stage struct {
+	conn.Buffer
+	Deliveries []Delivery
+
+	// Owner is the receiver.
+	Owner Sink
+	// Slow is set by Owner in Stage when its peer falls behind.
+	Slow bool
+	// Sender is the sink on whose behalf messages are being staged, so that a
+	// receiver recognises its own echo.
+	Sender Sink
+	// Returned are messages of queue groups whose member closed.
+	Returned []Returned
+}
+
+// Returned is a message that a queue group's member could not take any more.
+type Returned struct {
+	Sub *Subscription
+	Msg wire.Msg // owns its bytes
+}
+
+// Delivered notes that the bytes appended since the last call are m for sub.
+func (st *Stage) Delivered(sub *Subscription, size int) {
+	own, pieces := st.Mark()
+	st.Deliveries = append(st.Deliveries, Delivery{sub, int32(own), int32(pieces), int32(size)})
+}
+
+// Clear empties st, keeping up to keep bytes of memory.
+func (st *Stage) Clear(keep int) {
+	st.Reset(keep)
+	clear(st.Deliveries)
+	st.Deliveries = st.Deliveries[:0]
+	st.Returned = nil
+	st.Sender, st.Owner, st.Slow = nil, nil, false
+}

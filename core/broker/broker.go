@@ -1,0 +1,350 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ganglion/core/account"
+	"ganglion/core/auth"
+	"ganglion/core/client"
+	"ganglion/core/conn"
+	"ganglion/core/local"
+	"ganglion/core/router"
+	"ganglion/core/wire"
+)
+
+// ErrClosed is returned by calls on a Broker that was shut down.
+var ErrClosed = errors.New("broker: closed")
+
+// Endpoint says what a listener's connections are.
+type Endpoint struct {
+	// Name of the listener, for logs, monitoring and hooks.
+	Name string
+}
+
+// Broker is a running broker. Create it with New and end it with Shutdown.
+type Broker struct {
+	id, xkey string
+	start    time.Time
+	log      *slog.Logger
+	loop     *conn.Loop
+	clients  *client.Manager
+	global   *account.Account
+	counters router.Counters
+	opts     atomic.Pointer[Options]
+
+	mu        sync.Mutex
+	listeners map[net.Listener]Endpoint
+	closed    bool
+	lameDuck  bool
+	loaded    time.Time // when the options were loaded last
+	accepting sync.WaitGroup
+	done      chan struct{} // closed when Shutdown has finished
+}
+
+// New starts a Broker that serves nothing yet.
+func New(o Options) (*Broker, error) {
+	o, err := o.normal()
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	a, err := auth.New(o.Auth)
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	b := &Broker{start: time.Now(), log: o.Logger, listeners: map[net.Listener]Endpoint{}, done: make(chan struct{})}
+	b.loaded = b.start
+	if b.id, b.xkey, err = auth.NewServerID(); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	b.global = account.New(account.Global)
+	for _, h := range o.Publish {
+		b.global.HookPublish(h.Pattern, h.Hook)
+	}
+	for _, h := range o.Deliver {
+		b.global.HookDeliver(h.Pattern, h.Hook)
+	}
+	b.loop, err = conn.NewLoop(conn.LoopOptions{
+		NewBatch: func(reader int) conn.Batch { return router.New(reader, &b.counters) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	b.clients = client.NewManager(b.loop, b.settings(&o, a), o.MaxClosed, nil)
+	b.adopt(&o)
+	return b, nil
+}
+
+// settings derives what sessions go by from o.
+func (b *Broker) settings(o *Options, a *auth.Authenticator) *client.Settings {
+	s := &client.Settings{
+		Auth: a, Account: b.global,
+		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, MaxConns: max(o.MaxConnections, 0),
+		MaxSubs: max(o.MaxSubscriptions, 0), MaxSubTokens: o.MaxSubTokens,
+		PingInterval: o.PingInterval, PingMax: o.PingMax,
+		NoHeaders: o.NoHeaders, NoStall: o.NoFastProducerStall, Trace: o.Trace, MaxTraced: o.MaxTraced,
+		Connect: o.Connect, Subscribe: o.Subscribe, Log: b.log,
+	}
+	s.Info = wire.Info{
+		ServerID: b.id, ServerName: o.ServerName, Version: wire.Version, Proto: 1, GitCommit: o.GitCommit, Go: runtime.Version(),
+		Host: o.Host, Port: o.Port, Headers: !o.NoHeaders, AuthRequired: a.Required(), MaxPayload: o.MaxPayload,
+		APILevel: wire.APILevel, XKey: b.xkey,
+	}
+	if s.Info.ServerName == "" {
+		s.Info.ServerName = b.id
+	}
+	if o.ClientAdvertise != "" {
+		s.Info.Host, s.Info.Port = advertised(o.ClientAdvertise, o.Port)
+	}
+	return s
+}
+
+// advertised splits "host:port" or "host".
+func advertised(s string, port int) (string, int) {
+	h, p, err := net.SplitHostPort(s)
+	if err != nil {
+		return s, port
+	}
+	var n int
+	if _, err := fmt.Sscanf(p, "%d", &n); err != nil || n <= 0 {
+		n = port
+	}
+	return h, n
+}
+
+// adopt makes o the options in force, as far as they are not in Settings.
+func (b *Broker) adopt(o *Options) {
+	l := b.clients.Limits()
+	l.MaxPending.Store(o.MaxPending)
+	l.WriteDeadline.Store(int64(o.WriteDeadline))
+	b.loop.SetMaxPendingTotal(max(o.MaxPendingTotal, 0))
+	b.global.SetMappings(o.Mappings)
+	b.opts.Store(o)
+}
+
+// Prepare checks o as the next options of a running broker. commit makes them
+// its options, for sessions that exist too; abort forgets them. Host, Port,
+// ServerName, MaxClosed, Publish and Deliver stay as they were. Clients that the
+// new Auth would refuse are closed by commit.
+func (b *Broker) Prepare(o Options) (commit, abort func(), err error) {
+	old := b.Options()
+	o.Publish, o.Deliver, o.MaxClosed, o.ServerName = old.Publish, old.Deliver, old.MaxClosed, old.ServerName
+	if o.Logger == nil {
+		o.Logger = b.log
+	}
+	if o, err = o.normal(); err != nil {
+		return nil, nil, fmt.Errorf("broker: %w", err)
+	}
+	a, err := auth.New(o.Auth)
+	if err != nil {
+		return nil, nil, fmt.Errorf("broker: %w", err)
+	}
+	commit = func() {
+		s := b.settings(&o, a)
+		before := b.clients.Settings()
+		b.clients.SetSettings(s)
+		b.adopt(&o)
+		b.mu.Lock()
+		b.loaded = time.Now()
+		b.mu.Unlock()
+		if old.Auth != o.Auth && a.Required() {
+			for _, c := range b.clients.Clients() {
+				c.Deauthorize()
+			}
+		}
+		if infoChanged(&before.Info, &s.Info) {
+			b.clients.Broadcast()
+		}
+	}
+	return commit, func() {}, nil
+}
+
+func infoChanged(a, b *wire.Info) bool {
+	return a.MaxPayload != b.MaxPayload || a.Host != b.Host || a.Port != b.Port || a.Headers != b.Headers
+}
+
+// Options returns the options in force, with their defaults filled in.
+func (b *Broker) Options() Options { return *b.opts.Load() }
+
+// ID returns the server's id, an nkey of a server.
+func (b *Broker) ID() string { return b.id }
+
+// Name returns the server's name.
+func (b *Broker) Name() string { return b.clients.Settings().Info.ServerName }
+
+// Peer returns a peer inside the process, in the global account. name is what
+// hooks see.
+func (b *Broker) Peer(name string) *local.Peer { return local.New(b.global, name, 0, &b.counters) }
+
+// Serve accepts connections of ln until it is closed. Closing the Broker closes
+// ln. It returns nil then, and the listener's error otherwise.
+func (b *Broker) Serve(ln net.Listener, e Endpoint) error {
+	b.mu.Lock()
+	if b.closed || b.lameDuck {
+		b.mu.Unlock()
+		ln.Close()
+		return ErrClosed
+	}
+	b.listeners[ln] = e
+	b.accepting.Add(1)
+	b.mu.Unlock()
+	defer b.accepting.Done()
+	defer func() {
+		b.mu.Lock()
+		delete(b.listeners, ln)
+		b.mu.Unlock()
+	}()
+	wait := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		if err == nil {
+			wait = 0
+			b.clients.Serve(nc, e.Name)
+			continue
+		}
+		if b.stopping() || errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		var ne net.Error
+		if !errors.As(err, &ne) {
+			return fmt.Errorf("broker: accept on %s: %w", e.Name, err)
+		}
+		// Out of descriptors, most likely: wait for some to be freed.
+		wait = min(max(2*wait, 10*time.Millisecond), time.Second)
+		b.log.Error("accept failed, retrying", "listener", e.Name, "error", err, "in", wait)
+		select {
+		case <-b.done:
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (b *Broker) stopping() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed || b.lameDuck
+}
+
+// InProcessConn returns one end of a connection to b inside the process
+// (nats.InProcessConnProvider).
+func (b *Broker) InProcessConn() (net.Conn, error) {
+	if b.stopping() {
+		return nil, ErrClosed
+	}
+	near, far := net.Pipe()
+	b.clients.Serve(far, "inprocess")
+	return near, nil
+}
+
+// closeListeners closes all listeners and waits for their accept loops.
+func (b *Broker) closeListeners() {
+	b.mu.Lock()
+	lns := make([]net.Listener, 0, len(b.listeners))
+	for ln := range b.listeners {
+		lns = append(lns, ln)
+	}
+	b.mu.Unlock()
+	for _, ln := range lns {
+		ln.Close()
+	}
+	b.accepting.Wait()
+}
+
+// Shutdown closes listeners and connections and waits for them, or for ctx. What
+// is queued for clients goes out first. A second call waits for the first.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		select {
+		case <-b.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	b.closed = true
+	b.mu.Unlock()
+	b.closeListeners()
+	b.clients.Refuse()
+	for _, c := range b.clients.Clients() {
+		c.Close(conn.Shutdown)
+	}
+	var err error
+	select {
+	case <-b.clients.Empty():
+	case <-ctx.Done():
+		err = fmt.Errorf("broker: shutdown: %w", ctx.Err())
+		for _, c := range b.clients.Clients() {
+			c.Abandon()
+		}
+		<-b.clients.Empty()
+	}
+	b.loop.Close()
+	close(b.done)
+	return err
+}
+
+// Done is closed when Shutdown has finished.
+func (b *Broker) Done() <-chan struct{} { return b.done }
+
+// LameDuck closes the listeners, tells clients to go elsewhere, and after the
+// grace period closes them one by one over the lame duck duration. It returns
+// when none is left or ctx ends; Shutdown is still to be called.
+func (b *Broker) LameDuck(ctx context.Context) error {
+	b.mu.Lock()
+	if b.closed || b.lameDuck {
+		b.mu.Unlock()
+		return ErrClosed
+	}
+	b.lameDuck = true
+	b.mu.Unlock()
+	b.closeListeners()
+	o := b.Options()
+	for _, c := range b.clients.Clients() {
+		c.SendLameDuck()
+	}
+	b.clients.Refuse()
+	if !b.sleep(ctx, o.LameDuckGrace) {
+		return ctx.Err()
+	}
+	cs := b.clients.Clients()
+	if len(cs) == 0 {
+		return nil
+	}
+	pause := o.LameDuckDuration / time.Duration(len(cs))
+	for i, c := range cs {
+		c.Close(conn.Shutdown)
+		if i < len(cs)-1 && !b.sleep(ctx, pause) {
+			return ctx.Err()
+		}
+	}
+	select {
+	case <-b.clients.Empty():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sleep waits for d, or less when no client is left or ctx ends; false for the
+// latter.
+func (b *Broker) sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-b.clients.Empty():
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}

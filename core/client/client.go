@@ -1,0 +1,292 @@
+package client
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"ganglion/core/account"
+	"ganglion/core/conn"
+	"ganglion/core/hook"
+	"ganglion/core/router"
+	"ganglion/core/wire"
+)
+
+// Flags of a session that others look at while it runs.
+const (
+	flagVerbose uint32 = 1 << iota
+	flagPedantic
+	flagEcho
+	flagHeaders
+	flagNoResponders
+	flagConnected // CONNECT was accepted
+	flagInfo      // understands INFO at any time (protocol 1)
+	flagToldInfo  // connect_info was sent
+	flagAwaitAuth // must authenticate before anything else
+)
+
+// stallPause is how long a producer whose consumer falls behind is not read.
+const stallPause = 5 * time.Millisecond
+
+// Client is one session. Its methods are safe for concurrent use except those
+// of conn.Handler.
+type Client struct {
+	// Static after construction.
+	m        *Manager
+	conn     *conn.Conn
+	cid      uint64
+	start    time.Time
+	remote   string
+	port     int
+	listener string
+
+	// Owned by the reader of the moment.
+	parser  wire.Parser
+	acc     *account.Account
+	origin  *hook.Origin // made when a hook wants it
+	inMsgs  int64
+	inBytes int64
+
+	flags atomic.Uint32
+	who   atomic.Pointer[identity] // nil before CONNECT
+
+	// Copies of the reader's counters, and clocks.
+	in     struct{ msgs, bytes atomic.Int64 }
+	last   atomic.Int64 // unix nanoseconds of the last input or output
+	pinged atomic.Int64 // unix nanoseconds of the unanswered PING, 0 for none
+	rtt    atomic.Int64 // nanoseconds
+	pings  atomic.Int32 // unanswered
+
+	// Guarded by the connection's outbound lock.
+	subs     subset
+	outMsgs  int64
+	outBytes int64
+
+	stop time.Time // set before the session is moved to the closed ones
+}
+
+// identity is what CONNECT said.
+type identity struct {
+	name, lang, version string
+	user                string
+}
+
+// CID returns the connection's id.
+func (c *Client) CID() uint64 { return c.cid }
+
+func (c *Client) has(f uint32) bool { return c.flags.Load()&f != 0 }
+
+func (c *Client) setFlag(f uint32, on bool) {
+	if on {
+		c.flags.Or(f)
+	} else {
+		c.flags.And(^f)
+	}
+}
+
+// begin sends INFO and starts to read, or refuses the session when the broker
+// is full.
+func (c *Client) begin(s *Settings, full bool) {
+	awaits := s.Auth.Required()
+	c.setFlag(flagAwaitAuth, awaits)
+	c.configure(s)
+	var x conn.Buffer
+	info := c.info(s)
+	x.Set(info.Append(x.Reserve(1024)))
+	if full {
+		x.Set(wire.AppendErr(x.Reserve(64), wire.TextMaxConns))
+	}
+	c.conn.Lock()
+	c.conn.Send(&x)
+	x.Reset(0)
+	if full {
+		c.conn.Close(conn.MaxConns)
+		s.Log.Error(wire.TextMaxConns, "cid", c.cid, "remote", c.addr(), "max_connections", s.MaxConns)
+	} else {
+		s.Log.Debug("client connection created", "cid", c.cid, "remote", c.addr(), "listener", c.listener)
+		c.conn.Schedule(c.firstTick(s, awaits))
+	}
+	c.conn.Start()
+}
+
+// configure takes over the limits of s. Until a client that must authenticate
+// has done so it may not make us hold a payload for it.
+func (c *Client) configure(s *Settings) {
+	c.parser.MaxControlLine = s.MaxControlLine
+	c.parser.MaxPayload = s.MaxPayload
+	if c.has(flagAwaitAuth) {
+		c.parser.MaxPayload = 1
+	}
+}
+
+// info returns this session's INFO.
+func (c *Client) info(s *Settings) wire.Info {
+	i := s.Info
+	i.ClientID, i.ClientIP = c.cid, c.remote
+	return i
+}
+
+// sendInfo sends INFO to a session that may get it at any time.
+func (c *Client) sendInfo() {
+	if !c.has(flagInfo) {
+		return
+	}
+	i := c.info(c.m.Settings())
+	c.conn.SendString(string(i.Append(nil)))
+}
+
+// SendLameDuck tells the client that the server will close soon.
+func (c *Client) SendLameDuck() {
+	if !c.has(flagInfo) {
+		return
+	}
+	i := c.info(c.m.Settings())
+	i.LameDuck = true
+	c.conn.SendString(string(i.Append(nil)))
+}
+
+// Consume parses and executes whole ops (conn.Handler).
+func (c *Client) Consume(batch conn.Batch, data []byte) (int, error) {
+	b := batch.(*router.Batch)
+	s := c.m.Settings()
+	c.configure(s)
+	op := &b.Op
+	used := 0
+	for used < len(data) {
+		n, err := c.parser.Next(data[used:], op)
+		if err != nil {
+			c.parseFailed(b, s, err)
+			return used, err
+		}
+		used += n
+		if n == 0 {
+			break
+		}
+		if op.Kind == wire.None {
+			continue
+		}
+		if s.Trace {
+			c.trace(s, op)
+		}
+		if op.Kind == wire.Pub && !c.has(flagAwaitAuth) {
+			c.publish(b, s, &op.Msg)
+			continue
+		}
+		if err := c.execute(b, s, op); err != nil {
+			return used, err
+		}
+	}
+	return used, nil
+}
+
+// execute runs every op but PUB, whose way is shorter.
+func (c *Client) execute(b *router.Batch, s *Settings, op *wire.Op) error {
+	if c.has(flagAwaitAuth) && op.Kind != wire.Connect {
+		return c.cut(b, conn.AuthViolation, wire.TextAuthorization)
+	}
+	switch op.Kind {
+	case wire.Pub:
+		c.publish(b, s, &op.Msg)
+	case wire.HPub:
+		if !c.has(flagHeaders) {
+			return c.cut(b, conn.HeaderViolation, "")
+		}
+		c.publish(b, s, &op.Msg)
+	case wire.Sub:
+		c.subscribe(b, s, op)
+	case wire.Unsub:
+		c.unsubscribe(b, op)
+	case wire.Ping:
+		c.ping(b, s)
+	case wire.Pong:
+		c.pong()
+	case wire.Connect:
+		return c.connect(b, s, op.Arg)
+	case wire.ErrFrom:
+		return c.cut(b, conn.ClientClosed, "")
+	}
+	return nil
+}
+
+// Need returns the length of the op that is not whole yet (conn.Handler).
+func (c *Client) Need() int { return c.parser.Need() }
+
+// ReadDone publishes the counters of one read (conn.Handler).
+func (c *Client) ReadDone(batch conn.Batch) {
+	c.in.msgs.Store(c.inMsgs)
+	c.in.bytes.Store(c.inBytes)
+	c.last.Store(time.Now().UnixNano())
+	if batch.(*router.Batch).Slow() && !c.m.Settings().NoStall {
+		c.m.stalled.Add(1)
+		c.conn.Pause(stallPause)
+	}
+}
+
+// Stop returns when the session ended, the zero time while it is open.
+func (c *Client) Stop() time.Time { return c.stop }
+
+// Closed ends the session (conn.Handler).
+func (c *Client) Closed(r conn.CloseReason) {
+	c.conn.Lock()
+	subs := c.subs.takeAll()
+	for _, sub := range subs {
+		sub.Closed = true
+	}
+	c.conn.Unlock()
+	if len(subs) > 0 {
+		subs[0].Account().UnsubscribeAll(subs)
+	}
+	c.stop = time.Now()
+	c.in.msgs.Store(c.inMsgs)
+	c.in.bytes.Store(c.inBytes)
+	c.m.remove(c)
+	s := c.m.Settings()
+	level := slog.LevelDebug
+	switch r {
+	case conn.ClientClosed, conn.Shutdown:
+	case conn.SlowPending, conn.SlowDeadline:
+		level = slog.LevelWarn
+	default:
+		level = slog.LevelInfo
+	}
+	s.Log.Log(nil, level, "client connection closed", "cid", c.cid, "remote", c.addr(), "listener", c.listener, "reason", r.String())
+	if c.m.events != nil {
+		c.m.events.Disconnected(c)
+	}
+}
+
+// Close ends the session for the reason r.
+func (c *Client) Close(r conn.CloseReason) { c.conn.Close(r) }
+
+// Abandon ends the session without waiting for what is queued.
+func (c *Client) Abandon() { c.conn.Abort() }
+
+func (c *Client) addr() string {
+	if a, err := netip.ParseAddr(c.remote); err == nil {
+		return netip.AddrPortFrom(a, uint16(c.port)).String()
+	}
+	return c.remote
+}
+
+// Origin tells hooks about this session (router.Publisher).
+func (c *Client) Origin() *hook.Origin {
+	if c.origin == nil {
+		o := &hook.Origin{CID: c.cid, Account: c.acc.Name(), Listener: c.listener}
+		if a, err := netip.ParseAddr(c.remote); err == nil {
+			o.Remote = netip.AddrPortFrom(a, uint16(c.port))
+		}
+		if id := c.who.Load(); id != nil {
+			o.Name, o.User = id.name, id.user
+		}
+		c.origin = o
+	}
+	return c.origin
+}
+
+// totals returns the session's counters.
+func (c *Client) totals() Totals {
+	c.conn.Lock()
+	defer c.conn.Unlock()
+	return Totals{InMsgs: c.in.msgs.Load(), InBytes: c.in.bytes.Load(), OutMsgs: c.outMsgs, OutBytes: c.outBytes}
+}

@@ -1,0 +1,145 @@
+package client
+
+import (
+	"bytes"
+
+	"ganglion/core/account"
+	"ganglion/core/conn"
+	"ganglion/core/wire"
+)
+
+// borrowMin is from how many bytes on a message is not copied before it is known
+// that it must wait.
+const borrowMin = 4 << 10
+
+// Stage appends m as MSG or HMSG for sub (account.Sink).
+func (c *Client) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg) bool {
+	flags := c.flags.Load()
+	if flags&flagEcho == 0 && st.Sender == account.Sink(c) || c.conn.Reason() != conn.NotClosed {
+		return false
+	}
+	if c.conn.Congested() {
+		st.Slow = true
+	}
+	if m.Tail == nil || m.HdrLen > 0 && flags&flagHeaders == 0 {
+		c.stageAnew(st, sub, m, flags&flagHeaders != 0)
+		return true
+	}
+	head := sub.Head
+	if m.HdrLen == 0 {
+		if head != "" {
+			head = head[1:] // HMSG becomes MSG
+		}
+	}
+	n := len(m.Subject) + len(sub.SID) + 8
+	if len(m.Tail) < borrowMin {
+		n += len(m.Tail)
+	}
+	b := st.Reserve(n)
+	if head != "" {
+		b = append(b, head...)
+	} else {
+		if m.HdrLen > 0 {
+			b = append(b, 'H')
+		}
+		b = append(b, "MSG "...)
+		b = append(b, m.Subject...)
+		b = append(b, ' ')
+		b = append(b, sub.SID...)
+		b = append(b, ' ')
+	}
+	if len(m.Tail) < borrowMin {
+		st.Set(append(b, m.Tail...))
+	} else {
+		st.Set(b)
+		st.Borrow(m.Tail)
+	}
+	st.Delivered(sub, len(m.Data))
+	return true
+}
+
+// stageAnew encodes a message whose published form can't be passed on as it is.
+func (c *Client) stageAnew(st *account.Stage, sub *account.Subscription, m *wire.Msg, headers bool) {
+	n := len(m.Subject) + len(sub.SID) + len(m.Reply) + len(m.Data) + 64
+	st.Set(wire.AppendMsg(st.Reserve(n), m, sub.SID, headers))
+	size := len(m.Data)
+	if !headers {
+		size -= m.HdrLen
+	}
+	st.Delivered(sub, size)
+}
+
+// Commit hands what was staged to the connection (account.Sink). Under the
+// outbound lock it is decided which subscriptions still take it.
+func (c *Client) Commit(st *account.Stage) {
+	c.conn.Lock()
+	spent := c.settle(st)
+	c.conn.Send(&st.Buffer)
+	for _, sub := range spent {
+		sub.Account().Unsubscribe(sub)
+	}
+}
+
+// settle counts the deliveries and drops those whose subscription closed since
+// they were staged. It returns the subscriptions that reached their maximum.
+func (c *Client) settle(st *account.Stage) (spent []*account.Subscription) {
+	closed := c.conn.IsClosed()
+	var kept conn.Buffer
+	rebuilt := false
+	var own, pieces int32
+	for i := range st.Deliveries {
+		d := &st.Deliveries[i]
+		sub := d.Sub
+		switch {
+		case sub == nil:
+		case closed || sub.Closed:
+			if !rebuilt {
+				rebuilt = true
+				kept.AppendRange(&st.Buffer, 0, 0, int(own), int(pieces))
+			}
+			if sub.Queue() != "" {
+				var one conn.Buffer
+				one.AppendRange(&st.Buffer, int(own), int(pieces), int(d.Own), int(d.Pieces))
+				st.Returned = append(st.Returned, account.Returned{Sub: sub, Msg: decode(one.Bytes(nil))})
+			}
+			own, pieces = d.Own, d.Pieces
+			continue
+		default:
+			sub.Msgs++
+			c.outMsgs++
+			c.outBytes += int64(d.Size)
+			if sub.Max > 0 && sub.Msgs >= sub.Max {
+				sub.Closed = true
+				c.subs.remove(sub)
+				spent = append(spent, sub)
+			}
+		}
+		if rebuilt {
+			kept.AppendRange(&st.Buffer, int(own), int(pieces), int(d.Own), int(d.Pieces))
+		}
+		own, pieces = d.Own, d.Pieces
+	}
+	if rebuilt {
+		st.Swap(&kept)
+		kept.Reset(0)
+	}
+	return spent
+}
+
+// decode reads back one message that Stage encoded.
+func decode(b []byte) wire.Msg {
+	line, data, _ := bytes.Cut(b, []byte("\r\n"))
+	f := bytes.Fields(line)
+	m := wire.Msg{Subject: f[1], Data: data[:len(data)-2]}
+	n := len(f) - 4 // reply and sizes behind verb, subject, sid, less one size
+	if f[0][0] == 'H' {
+		for _, d := range f[len(f)-2] {
+			m.HdrLen = m.HdrLen*10 + int(d-'0')
+		}
+		n--
+	}
+	if n > 0 {
+		m.Reply = f[3]
+	}
+	return m
+}

@@ -1,0 +1,224 @@
+package client
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ganglion/core/account"
+	"ganglion/core/conn"
+)
+
+// Totals are counters over all sessions, those that ended included.
+type Totals struct {
+	InMsgs, InBytes, OutMsgs, OutBytes int64
+}
+
+// Manager owns the sessions of a broker. Create it with NewManager.
+type Manager struct {
+	loop     *conn.Loop
+	limits   conn.Limits
+	settings atomic.Pointer[Settings]
+	events   Events
+
+	nextID    atomic.Uint64
+	accepted  atomic.Uint64
+	slow      [2]atomic.Uint64 // by pending bytes, by write deadline
+	stale     atomic.Uint64
+	stalled   atomic.Uint64
+	maxClosed int
+
+	mu       sync.Mutex
+	clients  map[uint64]*Client
+	closed   ring
+	ended    Totals
+	draining bool
+	empty    chan struct{} // closed when draining and no client is left
+}
+
+// NewManager returns a Manager whose connections loop reads. maxClosed is how
+// many ended sessions are remembered for monitoring. events may be nil.
+func NewManager(loop *conn.Loop, s *Settings, maxClosed int, events Events) *Manager {
+	m := &Manager{loop: loop, events: events, clients: map[uint64]*Client{}, empty: make(chan struct{})}
+	m.closed.size = maxClosed
+	m.settings.Store(s)
+	return m
+}
+
+// Limits are the limits of all connections; they may be changed at any time.
+func (m *Manager) Limits() *conn.Limits { return &m.limits }
+
+// Settings returns what sessions go by now. It must not be changed.
+func (m *Manager) Settings() *Settings { return m.settings.Load() }
+
+// SetSettings replaces what sessions go by.
+func (m *Manager) SetSettings(s *Settings) { m.settings.Store(s) }
+
+// Serve makes nc a session. listener names where it came from; internal marks
+// connections inside the process.
+func (m *Manager) Serve(nc net.Conn, listener string) {
+	s := m.Settings()
+	c := &Client{m: m, cid: m.nextID.Add(1), start: time.Now(), listener: listener, acc: s.Account}
+	c.remote, c.port = splitAddr(nc.RemoteAddr())
+	c.flags.Store(flagVerbose | flagEcho)
+	c.last.Store(c.start.UnixNano())
+	c.conn = m.loop.Add(nc, c, &m.limits)
+	m.accepted.Add(1)
+
+	m.mu.Lock()
+	full := s.MaxConns > 0 && len(m.clients) >= s.MaxConns
+	refused := m.draining
+	if !refused {
+		m.clients[c.cid] = c
+	}
+	m.mu.Unlock()
+	if refused {
+		nc.Close()
+		return
+	}
+	c.begin(s, full)
+}
+
+// splitAddr returns host and port of a remote address; a pipe has none.
+func splitAddr(a net.Addr) (string, int) {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.IP.String(), a.Port
+	case *net.UDPAddr:
+		return a.IP.String(), a.Port
+	case nil:
+		return "", 0
+	}
+	return a.String(), 0
+}
+
+// remove is called once by each session that ended.
+func (m *Manager) remove(c *Client) {
+	r := c.conn.Reason()
+	switch r {
+	case conn.SlowPending:
+		m.slow[0].Add(1)
+	case conn.SlowDeadline:
+		m.slow[1].Add(1)
+	case conn.Stale:
+		m.stale.Add(1)
+	}
+	t := c.totals()
+	m.mu.Lock()
+	delete(m.clients, c.cid)
+	m.ended.add(t)
+	m.closed.add(c)
+	if m.draining && len(m.clients) == 0 {
+		select {
+		case <-m.empty:
+		default:
+			close(m.empty)
+		}
+	}
+	m.mu.Unlock()
+}
+
+func (t *Totals) add(o Totals) {
+	t.InMsgs += o.InMsgs
+	t.InBytes += o.InBytes
+	t.OutMsgs += o.OutMsgs
+	t.OutBytes += o.OutBytes
+}
+
+// Clients returns the open sessions in no order.
+func (m *Manager) Clients() []*Client {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	cs := make([]*Client, 0, len(m.clients))
+	for _, c := range m.clients {
+		cs = append(cs, c)
+	}
+	return cs
+}
+
+// Client returns the open session cid, or nil.
+func (m *Manager) Client(cid uint64) *Client {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.clients[cid]
+}
+
+// ClosedClients returns the remembered ended sessions, oldest first.
+func (m *Manager) ClosedClients() []*Client {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed.all()
+}
+
+// Stats are counters of a Manager.
+type Stats struct {
+	Open                     int
+	Accepted                 uint64
+	SlowPending, SlowDdeadln uint64
+	Stale, Stalled           uint64
+	Totals
+}
+
+// Stats sums the counters of all sessions.
+func (m *Manager) Stats() Stats {
+	cs := m.Clients()
+	m.mu.Lock()
+	t := m.ended
+	m.mu.Unlock()
+	for _, c := range cs {
+		t.add(c.totals())
+	}
+	return Stats{Open: len(cs), Accepted: m.accepted.Load(), SlowPending: m.slow[0].Load(), SlowDdeadln: m.slow[1].Load(),
+		Stale: m.stale.Load(), Stalled: m.stalled.Load(), Totals: t}
+}
+
+// Broadcast sends INFO anew to every session that understands it, as after a
+// change of topology or for lame duck.
+func (m *Manager) Broadcast() {
+	for _, c := range m.Clients() {
+		c.sendInfo()
+	}
+}
+
+// Refuse has no further session accepted.
+func (m *Manager) Refuse() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.draining = true
+	if len(m.clients) == 0 {
+		select {
+		case <-m.empty:
+		default:
+			close(m.empty)
+		}
+	}
+}
+
+// Empty is closed when no session is left after Refuse.
+func (m *Manager) Empty() <-chan struct{} { return m.empty }
+
+// ring remembers the last sessions that ended.
+type ring struct {
+	size int
+	list []*Client
+	at   int
+}
+
+func (r *ring) add(c *Client) {
+	switch {
+	case r.size <= 0:
+	case len(r.list) < r.size:
+		r.list = append(r.list, c)
+	default:
+		r.list[r.at] = c
+		r.at = (r.at + 1) % r.size
+	}
+}
+
+func (r *ring) all() []*Client {
+	return append(append([]*Client(nil), r.list[r.at:]...), r.list[:r.at]...)
+}
+
+// Account returns the account that sessions join by default.
+func (m *Manager) Account() *account.Account { return m.Settings().Account }

@@ -1,0 +1,71 @@
+package client
+
+import (
+	"time"
+
+	"ganglion/core/conn"
+	"ganglion/core/router"
+	"ganglion/core/wire"
+)
+
+// ping answers PING. The first answer to a client that understands it is
+// followed by an INFO that says what became of its CONNECT.
+func (c *Client) ping(b *router.Batch, s *Settings) {
+	c.say(b, wire.LinePong)
+	const both = flagConnected | flagInfo
+	if f := c.flags.Load(); f&both == both && f&flagToldInfo == 0 {
+		c.setFlag(flagToldInfo, true)
+		i := c.info(s)
+		i.ConnectInfo, i.RemoteAccount, i.Nonce = true, c.acc.Name(), ""
+		c.say(b, string(i.Append(nil)))
+	}
+}
+
+// pong takes the answer to our PING.
+func (c *Client) pong() {
+	c.pings.Store(0)
+	if at := c.pinged.Swap(0); at != 0 {
+		c.rtt.Store(max(time.Now().UnixNano()-at, 1))
+	}
+}
+
+// firstTick returns when Tick is first to be called.
+func (c *Client) firstTick(s *Settings, awaitsAuth bool) time.Duration {
+	if awaitsAuth {
+		return s.Auth.Timeout()
+	}
+	return min(rttPing, s.PingInterval)
+}
+
+// Tick cuts the session if it did not authenticate in time or did not answer,
+// and pings it otherwise (conn.Handler). Input postpones pings, except the one
+// that measures the round trip.
+func (c *Client) Tick(now time.Time) time.Duration {
+	s := c.m.Settings()
+	if c.has(flagAwaitAuth) {
+		c.end(conn.AuthTimeout, wire.TextAuthTimeout)
+		return 0
+	}
+	idle := now.Sub(time.Unix(0, c.last.Load()))
+	if idle < s.PingInterval && c.rtt.Load() != 0 && c.pings.Load() == 0 {
+		return s.PingInterval - idle
+	}
+	if int(c.pings.Load()) >= s.PingMax {
+		if idle < s.PingInterval {
+			return s.PingInterval
+		}
+		c.end(conn.Stale, wire.TextStale)
+		return 0
+	}
+	c.pings.Add(1)
+	c.pinged.Store(now.UnixNano())
+	c.conn.SendString(wire.LinePing)
+	return s.PingInterval
+}
+
+// end closes the session from outside its reader, with -ERR 'text'.
+func (c *Client) end(r conn.CloseReason, text string) {
+	c.m.Settings().Log.Info("client is cut", "cid", c.cid, "remote", c.addr(), "reason", r.String(), "told", text)
+	c.conn.SendString(string(wire.AppendErr(nil, text)))
+	c.conn.Close(r)
+}

@@ -1,0 +1,105 @@
+package client
+
+import (
+	"bytes"
+	"fmt"
+
+	"ganglion/core/account"
+	"ganglion/core/hook"
+	"ganglion/core/router"
+	"ganglion/core/subject"
+	"ganglion/core/wire"
+)
+
+// publish runs PUB and HPUB.
+func (c *Client) publish(b *router.Batch, s *Settings, m *wire.Msg) {
+	c.inMsgs++
+	c.inBytes += int64(len(m.Data))
+	flags := c.flags.Load()
+	if flags&(flagPedantic|flagVerbose) != 0 || reserved(m.Subject) || reserved(m.Reply) {
+		if !c.admit(b, m, flags) {
+			return
+		}
+	}
+	name := m.Subject // as sent, which is what a 503 names
+	out := b.Publish(c, c.acc, m)
+	if out.Receivers == 0 {
+		c.undelivered(b, s, m, name, flags, out)
+	}
+}
+
+// reserved is a quick test for subjects that admit looks at closely.
+func reserved(subj []byte) bool { return len(subj) > 0 && (subj[0] == '$' || subj[0] == '_') }
+
+// admit is publish's uncommon part: reserved subjects, pedantic, verbose. It
+// returns false if the message is refused.
+func (c *Client) admit(b *router.Batch, m *wire.Msg, flags uint32) bool {
+	if hasPrefix(m.Subject, "_GR_.", "$GR.", "$NRG.") {
+		c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish to %q", m.Subject))
+		return false
+	}
+	if hasPrefix(m.Reply, "$JS.ACK.", "_R_.", "_GR_.", "$GR.") {
+		c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish with Reply of %q", m.Reply))
+		return false
+	}
+	if flags&flagPedantic != 0 && !subject.ValidPublish(m.Subject) {
+		c.sayErr(b, wire.TextInvalidPubSubj)
+	}
+	c.ok(b)
+	return true
+}
+
+func hasPrefix(subj []byte, prefixes ...string) bool {
+	for _, p := range prefixes {
+		if len(subj) >= len(p) && string(subj[:len(p)]) == p {
+			return true
+		}
+	}
+	return false
+}
+
+// undelivered handles a message that nobody got: refused by a hook, or a request
+// that nobody answers.
+func (c *Client) undelivered(b *router.Batch, s *Settings, m *wire.Msg, name []byte, flags uint32, out router.Outcome) {
+	switch {
+	case out.Verdict == hook.Reject:
+		if out.Err != nil {
+			s.Log.Warn("publish hook failed", "cid", c.cid, "subject", string(name), "error", out.Err)
+		}
+		c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish to %q", name))
+	case out.Verdict == hook.Drop:
+	case len(m.Reply) > 0 && flags&flagNoResponders != 0:
+		c.noResponders(b, m.Reply, name)
+	}
+}
+
+// noResponders delivers a 503 to the client's own subscription on reply, if it
+// has one.
+func (c *Client) noResponders(b *router.Batch, reply, name []byte) {
+	var res account.Result
+	c.acc.Match(int(c.cid), reply, &res)
+	for _, sub := range res.Plain {
+		if c.tell503(b, sub, reply, name) {
+			return
+		}
+	}
+	for i := range res.Groups {
+		for _, sub := range res.Groups[i].Members {
+			if c.tell503(b, sub, reply, name) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) tell503(b *router.Batch, sub *account.Subscription, reply, name []byte) bool {
+	if sub.Sink != account.Sink(c) {
+		return false
+	}
+	hdr := wire.AppendNoResponders(nil, name)
+	m := wire.Msg{Subject: bytes.Clone(reply), Data: hdr, HdrLen: len(hdr)}
+	st := b.Own(c)
+	st.Set(wire.AppendMsg(st.Reserve(len(reply)+len(sub.SID)+len(hdr)+64), &m, sub.SID, true))
+	st.Delivered(sub, len(hdr))
+	return true
+}

@@ -1,0 +1,106 @@
+package conn
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// LoopOptions configure a Loop.
+type LoopOptions struct {
+	// NewBatch makes the batch of one reader; reader numbers are small and
+	// distinct among the workers that run at the same time.
+	NewBatch func(reader int) Batch
+	// Workers is the number of goroutines that read ready connections; 0 is
+	// GOMAXPROCS plus one.
+	Workers int
+	// MaxPendingTotal bounds the bytes queued for all connections together;
+	// above it the connection with the most is cut. 0 is no bound.
+	MaxPendingTotal int64
+}
+
+// Loop reads, and times, any number of connections.
+type Loop struct {
+	opts   LoopOptions
+	wheel  *wheel
+	budget budget
+	poll   *poller // nil where the platform has none
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	scratch sync.Pool // *scratch, of reader goroutines
+	mu      sync.Mutex
+	readers int // numbers given out
+}
+
+// NewLoop starts a Loop.
+func NewLoop(o LoopOptions) (*Loop, error) {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0) + 1
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &Loop{opts: o, wheel: newWheel(), cancel: cancel}
+	l.budget.limit.Store(o.MaxPendingTotal)
+	l.scratch.New = func() any { return l.newScratch(readBufferSize / 4) }
+	p, err := newPoller(l)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	l.poll = p
+	l.wg.Add(1)
+	go func() {
+		defer l.wg.Done()
+		l.wheel.run(ctx)
+	}()
+	return l, nil
+}
+
+func (l *Loop) newScratch(size int) *scratch {
+	l.mu.Lock()
+	n := l.readers
+	l.readers++
+	l.mu.Unlock()
+	return &scratch{batch: l.opts.NewBatch(n), buf: make([]byte, size)}
+}
+
+// SetMaxPendingTotal changes MaxPendingTotal.
+func (l *Loop) SetMaxPendingTotal(n int64) { l.budget.limit.Store(n) }
+
+// PendingTotal returns the bytes queued for all connections, and how many
+// connections were cut because that was too much.
+func (l *Loop) PendingTotal() (bytes int64, cuts uint64) {
+	return l.budget.total.Load(), l.budget.cuts.Load()
+}
+
+// Add makes a Conn of nc. Nothing is read before Start, but it can be sent to.
+func (l *Loop) Add(nc net.Conn, h Handler, limits *Limits) *Conn {
+	c := &Conn{nc: nc, loop: l, h: h, limits: limits, fd: -1}
+	l.poll.adopt(c)
+	return c
+}
+
+// Start begins to read c.
+func (c *Conn) Start() {
+	if c.fd >= 0 && c.loop.poll.watch(c) {
+		return
+	}
+	c.loop.wg.Add(1)
+	go c.waitLoop()
+}
+
+// forget takes c out of the readiness set.
+func (l *Loop) forget(c *Conn) { l.poll.unwatch(c) }
+
+// Close ends the Loop's goroutines and waits for them. All connections must
+// have been closed before.
+func (l *Loop) Close() {
+	l.cancel()
+	l.poll.close()
+	l.wg.Wait()
+}
+
+// delayed has f called after d.
+func delayed(d time.Duration, f func()) { time.AfterFunc(d, f) }

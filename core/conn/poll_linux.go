@@ -1,0 +1,256 @@
+package conn
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	// eventsPerWait is how many ready connections a worker takes at a time.
+	eventsPerWait = 16
+	interest      = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
+)
+
+// slot is a Conn's place in the poller's table.
+type slot struct {
+	index, gen int32
+	in         bool
+}
+
+// poller is an epoll set nested in Go's netpoller, and the workers that share it.
+type poller struct {
+	loop *Loop
+	ep   int
+	file *os.File
+	raw  syscall.RawConn
+
+	lead sync.Mutex // held by the worker that waits
+
+	mu    sync.RWMutex
+	table []*Conn
+	free  []int32
+	gen   int32
+}
+
+func newPoller(l *Loop) (*poller, error) {
+	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("conn: epoll_create: %w", err)
+	}
+	if err := syscall.SetNonblock(ep, true); err != nil {
+		syscall.Close(ep)
+		return nil, fmt.Errorf("conn: epoll set: %w", err)
+	}
+	p := &poller{loop: l, ep: ep, file: os.NewFile(uintptr(ep), "epoll")}
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		p.file.Close()
+		return nil, fmt.Errorf("conn: epoll set: %w", err)
+	}
+	for range l.opts.Workers {
+		w := &worker{poller: p}
+		w.ready = w.tryWait
+		l.wg.Add(1)
+		go w.run()
+	}
+	return p, nil
+}
+
+func (p *poller) close() { p.file.Close() }
+
+// adopt finds the descriptor of c's connection if it is one that we may use
+// directly.
+func (p *poller) adopt(c *Conn) {
+	switch c.nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return
+	}
+	raw, err := c.nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) { c.fd = int(fd) })
+}
+
+// watch puts c into the set; from then on a worker may hold it.
+func (p *poller) watch(c *Conn) bool {
+	p.mu.Lock()
+	p.gen++
+	c.slot.gen = p.gen
+	if n := len(p.free); n > 0 {
+		c.slot.index = p.free[n-1]
+		p.free = p.free[:n-1]
+		p.table[c.slot.index] = c
+	} else {
+		c.slot.index = int32(len(p.table))
+		p.table = append(p.table, c)
+	}
+	c.slot.in = true
+	p.mu.Unlock()
+	if p.ctl(syscall.EPOLL_CTL_ADD, c) != nil {
+		p.unwatch(c)
+		return false
+	}
+	return true
+}
+
+func (p *poller) ctl(op int, c *Conn) error {
+	ev := syscall.EpollEvent{Events: interest, Fd: c.slot.index, Pad: c.slot.gen}
+	_, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(p.ep), uintptr(op), uintptr(c.fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// rearm lets the set report c again.
+func (p *poller) rearm(c *Conn) {
+	if err := p.ctl(syscall.EPOLL_CTL_MOD, c); err != nil {
+		c.Close(ReadError)
+		c.readerGone()
+	}
+}
+
+// unwatch takes c out. Its reader has let go.
+func (p *poller) unwatch(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !c.slot.in {
+		return
+	}
+	c.slot.in = false
+	p.table[c.slot.index] = nil
+	p.free = append(p.free, c.slot.index)
+	p.ctl(syscall.EPOLL_CTL_DEL, c)
+}
+
+// worker takes ready connections and reads them. Of all workers one leads: it
+// waits in the set. It stays leader while its work is short, because waking
+// another costs more than the work, and hands over when there is much to do.
+type worker struct {
+	poller  *poller
+	s       *scratch
+	leading bool
+	n       int
+	events  [eventsPerWait]syscall.EpollEvent
+	conns   [eventsPerWait]*Conn
+	ready   func(uintptr) bool
+}
+
+// tryWait asks the set without waiting; the netpoller calls it again when the
+// set becomes readable.
+func (w *worker) tryWait(fd uintptr) bool {
+	for {
+		n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&w.events[0])), eventsPerWait, 0, 0, 0)
+		if e == syscall.EINTR {
+			continue
+		}
+		w.n = int(n)
+		return e != 0 || n > 0
+	}
+}
+
+func (w *worker) run() {
+	p := w.poller
+	defer p.loop.wg.Done()
+	for {
+		p.lead.Lock()
+		w.leading = true
+		w.n = 0
+		if err := p.raw.Read(w.ready); err != nil || w.n <= 0 {
+			w.handOver()
+			return
+		}
+		if w.n > 1 {
+			w.handOver()
+		}
+		w.turn()
+		w.handOver()
+	}
+}
+
+// handOver lets another worker wait in the set.
+func (w *worker) handOver() {
+	if w.leading {
+		w.leading = false
+		w.poller.lead.Unlock()
+	}
+}
+
+// turn reads the connections that are ready, flushes once and re-arms them. The
+// flush comes first: otherwise another worker could read, and deliver, what the
+// same publisher sent later.
+func (w *worker) turn() {
+	p := w.poller
+	if w.s == nil {
+		w.s = p.loop.newScratch(readBufferSize)
+	}
+	p.mu.RLock()
+	for i := range w.n {
+		ev := &w.events[i]
+		c := p.table[ev.Fd]
+		if c != nil && c.slot.gen != ev.Pad {
+			c = nil
+		}
+		w.conns[i] = c
+	}
+	p.mu.RUnlock()
+	var gone [eventsPerWait]bool
+	for i := range w.n {
+		if c := w.conns[i]; c != nil {
+			gone[i] = !w.readReady(c)
+			w.s.settle()
+		}
+	}
+	if w.s.batch.Busy() {
+		w.handOver()
+	}
+	w.s.batch.Flush()
+	for i := range w.n {
+		c := w.conns[i]
+		w.conns[i] = nil
+		switch {
+		case c == nil:
+		case gone[i]:
+			c.readerGone()
+		case c.pause > 0:
+			d := c.pause
+			c.pause = 0
+			delayed(d, func() { p.rearm(c) })
+		default:
+			p.rearm(c)
+		}
+	}
+}
+
+// readReady reads c until its socket is empty or its turn is over. It returns
+// false when c is not to be read any more.
+func (w *worker) readReady(c *Conn) bool {
+	for range readsPerTurn {
+		buf, have := c.target(w.s)
+		n, err := readNow(c.fd, buf[have:])
+		if n <= 0 {
+			if have > 0 && c.rest == nil {
+				c.keep(buf[:have])
+			}
+			if err == syscall.EAGAIN {
+				return c.Reason() == NotClosed
+			}
+			c.readFailed(err)
+			return false
+		}
+		if !c.took(w.s, buf[:have+n]) {
+			return false
+		}
+		if have+n < len(buf) || c.pause > 0 {
+			return true
+		}
+		w.handOver()
+		w.s.settle()
+	}
+	return true
+}

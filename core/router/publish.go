@@ -1,0 +1,201 @@
+package router
+
+import (
+	"math/bits"
+
+	"ganglion/core/account"
+	"ganglion/core/hook"
+	"ganglion/core/wire"
+)
+
+// Outcome says what became of a published message.
+type Outcome struct {
+	// Receivers is how many subscriptions it was staged for.
+	Receivers int
+	// Verdict is other than Pass when a publish hook ended it; Err is the
+	// hook's error.
+	Verdict hook.Verdict
+	Err     error
+}
+
+// Publisher is where a message comes from.
+type Publisher interface {
+	account.Sink
+	// Origin tells hooks about the publisher.
+	Origin() *hook.Origin
+}
+
+// Publish stages m, published by from in acc, for everybody interested: one
+// member of each queue group and every plain subscription. m and its bytes are
+// borrowed until Flush. m.Subject and more of m may be changed by mappings and
+// hooks. Permissions and limits are the caller's.
+func (b *Batch) Publish(from Publisher, acc *account.Account, m *wire.Msg) Outcome {
+	if b.bytes >= flushBytes || b.count >= flushDeliveries {
+		b.Flush()
+	}
+	if acc.Mapped() {
+		b.mapSubject(acc, m)
+	}
+	e := b.interest(acc, m.Subject)
+	if sub := e.only; sub != nil {
+		return Outcome{Receivers: b.deliver(from, sub, m)}
+	}
+	if e.res.Chain != nil {
+		return b.publishHooked(from, acc, e, m)
+	}
+	return Outcome{Receivers: b.fanOut(from, &e.res, m)}
+}
+
+// deliver stages m for one subscription; 1 if it was taken.
+func (b *Batch) deliver(from account.Sink, sub *account.Subscription, m *wire.Msg) int {
+	st := b.stage(from, sub.Sink)
+	before := st.Len()
+	if !sub.Sink.Stage(st, sub, m) {
+		return 0
+	}
+	if st.Slow {
+		st.Slow, b.slow = false, true
+	}
+	b.staged(st.Len() - before)
+	b.borrowed = b.borrowed || st.Borrows()
+	return 1
+}
+
+func (b *Batch) fanOut(from account.Sink, res *account.Result, m *wire.Msg) int {
+	n := 0
+	for _, sub := range res.Plain {
+		n += b.deliver(from, sub, m)
+	}
+	for i := range res.Groups {
+		n += b.pick(from, res.Groups[i].Members, m)
+	}
+	return n
+}
+
+// pick stages m for one member, chosen anew for every message, or for the next
+// that takes it.
+func (b *Batch) pick(from account.Sink, members []*account.Subscription, m *wire.Msg) int {
+	n := len(members)
+	at := 0
+	if n > 1 {
+		hi, _ := bits.Mul64(b.rng.Uint64(), uint64(n))
+		at = int(hi)
+	}
+	for range n {
+		if b.deliver(from, members[at], m) > 0 {
+			return 1
+		}
+		if at++; at == n {
+			at = 0
+		}
+	}
+	return 0
+}
+
+// mapSubject applies the account's subject mapping.
+func (b *Batch) mapSubject(acc *account.Account, m *wire.Msg) {
+	if mp := acc.Map(m.Subject); mp != nil {
+		b.scratch = mp.Append(b.scratch[:0], m.Subject, uint32(b.rng.Uint64()>>32))
+		m.Subject = b.scratch
+	}
+}
+
+// publishHooked runs the publish chain, matches again when the subject was
+// replaced, and delivers through the deliver chain where there is one.
+func (b *Batch) publishHooked(from Publisher, acc *account.Account, e *entry, m *wire.Msg) Outcome {
+	subject, data := m.Subject, m.Data
+	chain := e.res.Chain
+	if v, err := chain.Publish(from.Origin(), m); v != hook.Pass {
+		b.counter.Refused.Add(1)
+		return Outcome{Verdict: v, Err: err}
+	}
+	if len(m.Data) != len(data) || len(data) > 0 && &m.Data[0] != &data[0] {
+		m.SizeArg = nil
+	}
+	m.Tail = nil
+	if string(m.Subject) != string(subject) {
+		e = b.interest(acc, m.Subject) // matched again, not hooked again
+	}
+	var n int
+	if chain.Delivers() {
+		n = b.fanOutHooked(from, chain, &e.res, m)
+	} else {
+		n = b.fanOut(from, &e.res, m)
+	}
+	// A hook's bytes are its own only until its next call.
+	b.Flush()
+	return Outcome{Receivers: n}
+}
+
+// fanOutHooked is fanOut with the deliver chain, run once per listener.
+func (b *Batch) fanOutHooked(from account.Sink, chain *hook.Chain, res *account.Result, m *wire.Msg) int {
+	seen := map[string]*wire.Msg{}
+	view := func(sub *account.Subscription) *wire.Msg {
+		if sub.Listener == "" {
+			return m
+		}
+		v, ok := seen[sub.Listener]
+		if !ok {
+			c := m.Clone()
+			if verdict, _ := chain.Deliver(sub.Listener, &c); verdict == hook.Pass {
+				c = c.Clone()
+				v = &c
+			}
+			seen[sub.Listener] = v
+		}
+		return v
+	}
+	n := 0
+	one := func(sub *account.Subscription) {
+		if v := view(sub); v != nil {
+			n += b.deliver(from, sub, v)
+		}
+	}
+	for _, sub := range res.Plain {
+		one(sub)
+	}
+	for i := range res.Groups {
+		members := res.Groups[i].Members
+		hi, _ := bits.Mul64(b.rng.Uint64(), uint64(len(members)))
+		one(members[hi])
+	}
+	return n
+}
+
+// redeliver gives a message of a queue group to another member, or drops it when
+// none is left.
+func (b *Batch) redeliver(r *account.Returned) {
+	var res account.Result
+	acc := r.Sub.Account()
+	acc.Match(b.reader, r.Msg.Subject, &res)
+	for i := range res.Groups {
+		g := &res.Groups[i]
+		if g.Name != r.Sub.Queue() {
+			continue
+		}
+		b.redeliverTo(g.Members, r)
+		return
+	}
+}
+
+func (b *Batch) redeliverTo(members []*account.Subscription, r *account.Returned) {
+	n := len(members)
+	at := int(b.rng.Uint64() % uint64(n))
+	for range n {
+		sub := members[at]
+		at = (at + 1) % n
+		if sub == r.Sub {
+			continue
+		}
+		st := b.newStage(sub.Sink)
+		took := sub.Sink.Stage(st, sub, &r.Msg)
+		if took {
+			sub.Sink.Commit(st)
+			took = st.Returned == nil
+		}
+		b.recycle(st)
+		if took {
+			return
+		}
+	}
+}

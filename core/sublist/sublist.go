@@ -1,0 +1,207 @@
+package sublist
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Slots is the number of reader locks; a reader's slot is taken modulo Slots.
+const Slots = 8
+
+// generations is the number of counters that first tokens are hashed into.
+const generations = 256
+
+// slot is a lock on a cache line of its own.
+type slot struct {
+	sync.Mutex
+	matches uint64 // guarded by the lock
+	_       [48]byte
+}
+
+// Entry is one subscription in a Sublist. Its exported fields must not change
+// while it is in the list.
+type Entry[T any] struct {
+	Value   T
+	Subject string
+	Queue   string // "" for a plain subscription
+
+	node  *node[T]
+	group *group[T]
+	index int // in node.plain or group.members
+}
+
+type group[T any] struct {
+	name    string
+	members []*Entry[T]
+}
+
+type node[T any] struct {
+	next   *level[T]
+	plain  []*Entry[T]
+	queues []*group[T]
+	parent *node[T] // nil at the root's level
+	token  string
+}
+
+type level[T any] struct {
+	lits map[string]*node[T]
+	pwc  *node[T] // *
+	fwc  *node[T] // >
+}
+
+// Sublist is a set of subscriptions. Create it with New; it is safe for
+// concurrent use.
+type Sublist[T any] struct {
+	slots [Slots]slot
+	gens  [generations]atomic.Uint64
+
+	// Guarded by all slots for writing, by any for reading.
+	root    node[T]
+	count   int
+	inserts uint64
+	removes uint64
+}
+
+// New returns an empty Sublist.
+func New[T any]() *Sublist[T] { return &Sublist[T]{} }
+
+// Stats are the counters of a Sublist.
+type Stats struct {
+	Count            int
+	Inserts, Removes uint64
+	Matches          uint64
+}
+
+// Stats returns the counters.
+func (s *Sublist[T]) Stats() Stats {
+	s.lock()
+	defer s.unlock()
+	st := Stats{Count: s.count, Inserts: s.inserts, Removes: s.removes}
+	for i := range s.slots {
+		st.Matches += s.slots[i].matches
+	}
+	return st
+}
+
+func (s *Sublist[T]) lock() {
+	for i := range s.slots {
+		s.slots[i].Lock()
+	}
+}
+
+func (s *Sublist[T]) unlock() {
+	for i := range s.slots {
+		s.slots[i].Unlock()
+	}
+}
+
+// Generation returns the counter that moves whenever a change may concern
+// subject. Load it before Match; what Match returned holds while it is unmoved.
+func (s *Sublist[T]) Generation(subject []byte) *atomic.Uint64 {
+	return &s.gens[hashFirst(subject)]
+}
+
+// Invalidate moves every generation, for changes beside the list that results
+// depend on.
+func (s *Sublist[T]) Invalidate() {
+	for i := range s.gens {
+		s.gens[i].Add(1)
+	}
+}
+
+func (s *Sublist[T]) changed(subject string) {
+	if c := subject[0]; (c == '*' || c == '>') && (len(subject) == 1 || subject[1] == '.') {
+		s.Invalidate()
+		return
+	}
+	s.gens[hashFirst(subject)].Add(1)
+}
+
+// hashFirst hashes the first token (FNV-1a) into the range of gens.
+func hashFirst[S []byte | string](subject S) uint32 {
+	h := uint32(2166136261)
+	for i := 0; i < len(subject) && subject[i] != '.'; i++ {
+		h = (h ^ uint32(subject[i])) * 16777619
+	}
+	return (h ^ h>>8 ^ h>>16) % generations
+}
+
+// Insert adds e, whose Subject must be valid for a subscription (no empty
+// token, > only last). e must not be in a list already.
+func (s *Sublist[T]) Insert(e *Entry[T]) {
+	s.lock()
+	n := s.root.descend(e.Subject)
+	e.node = n
+	if e.Queue == "" {
+		e.index = len(n.plain)
+		n.plain = append(n.plain, e)
+	} else {
+		g := n.group(e.Queue)
+		e.group, e.index = g, len(g.members)
+		g.members = append(g.members, e)
+	}
+	s.count++
+	s.inserts++
+	s.changed(e.Subject)
+	s.unlock()
+}
+
+// Remove takes e out. It returns false if it was not in.
+func (s *Sublist[T]) Remove(e *Entry[T]) bool {
+	s.lock()
+	ok := s.remove(e)
+	s.unlock()
+	return ok
+}
+
+// RemoveAll takes all of es out under one lock, which is what a closing
+// connection with many subscriptions wants.
+func (s *Sublist[T]) RemoveAll(es []*Entry[T]) {
+	s.lock()
+	for i, e := range es {
+		s.remove(e)
+		if i%256 == 255 { // readers may pass
+			s.unlock()
+			s.lock()
+		}
+	}
+	s.unlock()
+}
+
+func (s *Sublist[T]) remove(e *Entry[T]) bool {
+	n := e.node
+	if n == nil {
+		return false
+	}
+	if g := e.group; g != nil {
+		g.members = cut(g.members, e.index)
+		if len(g.members) == 0 {
+			n.dropGroup(g)
+		}
+	} else {
+		n.plain = cut(n.plain, e.index)
+	}
+	e.node, e.group = nil, nil
+	n.prune(&s.root)
+	s.count--
+	s.removes++
+	s.changed(e.Subject)
+	return true
+}
+
+// cut removes index i by moving the last entry there, and gives memory back when
+// most of it is unused.
+func cut[T any](list []*Entry[T], i int) []*Entry[T] {
+	last := len(list) - 1
+	list[i] = list[last]
+	list[i].index = i
+	list[last] = nil
+	list = list[:last]
+	if last == 0 {
+		return nil
+	}
+	if cap(list) > 64 && last < cap(list)/4 {
+		list = append(make([]*Entry[T], 0, 2*last), list...)
+	}
+	return list
+}
