@@ -40,6 +40,10 @@ type Options struct {
 	ClientAdvertise string
 	// GitCommit names our own version in INFO.
 	GitCommit string
+	// Version is our own version, for monitoring.
+	Version string
+	// ConfigDigest identifies the configuration to monitoring.
+	ConfigDigest string
 	// Tags and Metadata describe the server to monitoring.
 	Tags     []string
 	Metadata map[string]string

@@ -52,18 +52,21 @@ type Client struct {
 	who   atomic.Pointer[identity] // nil before CONNECT
 
 	// Copies of the reader's counters, and clocks.
-	in     struct{ msgs, bytes atomic.Int64 }
-	last   atomic.Int64 // unix nanoseconds of the last input or output
-	pinged atomic.Int64 // unix nanoseconds of the unanswered PING, 0 for none
-	rtt    atomic.Int64 // nanoseconds
-	pings  atomic.Int32 // unanswered
+	in       struct{ msgs, bytes atomic.Int64 }
+	last     atomic.Int64 // unix nanoseconds of the last input or output
+	pinged   atomic.Int64 // unix nanoseconds of the unanswered PING, 0 for none
+	rtt      atomic.Int64 // nanoseconds, of a PING
+	firstRTT atomic.Int64 // nanoseconds from INFO to CONNECT, until rtt is known
+	pings    atomic.Int32 // unanswered
 
 	// Guarded by the connection's outbound lock.
 	subs     subset
 	outMsgs  int64
 	outBytes int64
 
-	stop time.Time // set before the session is moved to the closed ones
+	// Set before the session is moved to the closed ones.
+	stop    time.Time
+	numSubs int
 }
 
 // identity is what CONNECT said.
@@ -229,6 +232,7 @@ func (c *Client) Stop() time.Time { return c.stop }
 // Closed ends the session (conn.Handler).
 func (c *Client) Closed(r conn.CloseReason) {
 	c.conn.Lock()
+	c.numSubs = c.subs.len()
 	subs := c.subs.takeAll()
 	for _, sub := range subs {
 		sub.Closed = true

@@ -37,6 +37,9 @@ func (c *Client) connect(b *router.Batch, s *Settings, arg []byte) error {
 	c.setFlag(flagInfo, o.Protocol >= 1)
 	first := !c.has(flagConnected)
 	c.setFlag(flagConnected, true)
+	if first {
+		c.firstRTT.Store(int64(time.Since(c.start)))
+	}
 	wait := c.has(flagAwaitAuth)
 	c.setFlag(flagAwaitAuth, false)
 	c.configure(s)

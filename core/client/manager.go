@@ -22,16 +22,16 @@ type Manager struct {
 	settings atomic.Pointer[Settings]
 	events   Events
 
-	nextID    atomic.Uint64
-	accepted  atomic.Uint64
-	slow      [2]atomic.Uint64 // by pending bytes, by write deadline
-	stale     atomic.Uint64
-	stalled   atomic.Uint64
-	maxClosed int
+	nextID   atomic.Uint64
+	accepted atomic.Uint64
+	slow     [2]atomic.Uint64 // by pending bytes, by write deadline
+	stale    atomic.Uint64
+	stalled  atomic.Uint64
 
 	mu       sync.Mutex
 	clients  map[uint64]*Client
 	closed   ring
+	reasons  map[conn.CloseReason]uint64
 	ended    Totals
 	draining bool
 	empty    chan struct{} // closed when draining and no client is left
@@ -40,7 +40,7 @@ type Manager struct {
 // NewManager returns a Manager whose connections loop reads. maxClosed is how
 // many ended sessions are remembered for monitoring. events may be nil.
 func NewManager(loop *conn.Loop, s *Settings, maxClosed int, events Events) *Manager {
-	m := &Manager{loop: loop, events: events, clients: map[uint64]*Client{}, empty: make(chan struct{})}
+	m := &Manager{loop: loop, events: events, clients: map[uint64]*Client{}, reasons: map[conn.CloseReason]uint64{}, empty: make(chan struct{})}
 	m.closed.size = maxClosed
 	m.settings.Store(s)
 	return m
@@ -109,6 +109,7 @@ func (m *Manager) remove(c *Client) {
 	delete(m.clients, c.cid)
 	m.ended.add(t)
 	m.closed.add(c)
+	m.reasons[r]++
 	if m.draining && len(m.clients) == 0 {
 		select {
 		case <-m.empty:
@@ -153,10 +154,10 @@ func (m *Manager) ClosedClients() []*Client {
 
 // Stats are counters of a Manager.
 type Stats struct {
-	Open                     int
-	Accepted                 uint64
-	SlowPending, SlowDdeadln uint64
-	Stale, Stalled           uint64
+	Open                      int
+	Accepted                  uint64
+	SlowPending, SlowDeadline uint64
+	Stale, Stalled            uint64
 	Totals
 }
 
@@ -169,8 +170,19 @@ func (m *Manager) Stats() Stats {
 	for _, c := range cs {
 		t.add(c.totals())
 	}
-	return Stats{Open: len(cs), Accepted: m.accepted.Load(), SlowPending: m.slow[0].Load(), SlowDdeadln: m.slow[1].Load(),
+	return Stats{Open: len(cs), Accepted: m.accepted.Load(), SlowPending: m.slow[0].Load(), SlowDeadline: m.slow[1].Load(),
 		Stale: m.stale.Load(), Stalled: m.stalled.Load(), Totals: t}
+}
+
+// ClosedByReason counts the sessions that ended.
+func (m *Manager) ClosedByReason() map[string]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	by := make(map[string]uint64, len(m.reasons))
+	for r, n := range m.reasons {
+		by[r.String()] = n
+	}
+	return by
 }
 
 // Broadcast sends INFO anew to every session that understands it, as after a

@@ -3,7 +3,6 @@ package conn
 import (
 	"errors"
 	"io"
-	"syscall"
 	"time"
 )
 
@@ -87,7 +86,7 @@ func (c *Conn) keep(left []byte) {
 
 // readFailed closes c after a read returned err (nil at the end of the stream).
 func (c *Conn) readFailed(err error) {
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrClosedPipe) {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
 		c.Close(ClientClosed)
 		return
 	}

@@ -36,5 +36,5 @@ func Match(p, s string) bool {
 
 type Mapping struct{}
 
-func (*Mapping) Match([]byte) bool                        { return false }
+func (*Mapping) Match([]byte) bool                     { return false }
 func (*Mapping) Append(d, s []byte, rnd uint32) []byte { return append(d, s...) }

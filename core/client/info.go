@@ -1,0 +1,64 @@
+package client
+
+import (
+	"time"
+
+	"ganglion/core/account"
+	"ganglion/core/monitor"
+)
+
+// Info returns what monitoring shows of the session, with its subscriptions
+// when subs is true.
+func (c *Client) Info(subs bool) monitor.ConnInfo {
+	now := time.Now()
+	end := now
+	last := time.Unix(0, c.last.Load())
+	i := monitor.ConnInfo{
+		CID: c.cid, Kind: "Client", Type: "nats", IP: c.remote, Port: c.port, Listener: c.listener,
+		Start: c.start.UTC(), LastActivity: last.UTC(), RTTime: time.Duration(c.rtt.Load()),
+		Pending: c.conn.Pending(), InMsgs: c.in.msgs.Load(), InBytes: c.in.bytes.Load(), Account: account.Global,
+	}
+	if i.RTTime == 0 {
+		i.RTTime = time.Duration(c.firstRTT.Load())
+	}
+	if !c.stop.IsZero() {
+		stop := c.stop.UTC()
+		i.Stop, i.Reason, end = &stop, c.conn.Reason().String(), stop
+	}
+	i.RTT = i.RTTime.String()
+	i.Uptime, i.Idle = monitor.Uptime(end.Sub(c.start)), monitor.Uptime(max(end.Sub(last), 0))
+	if id := c.who.Load(); id != nil {
+		i.Name, i.Lang, i.Version, i.User = id.name, id.lang, id.version, id.user
+	}
+	c.conn.Lock()
+	defer c.conn.Unlock()
+	i.OutMsgs, i.OutBytes, i.NumSubs = c.outMsgs, c.outBytes, c.subs.len()
+	if !c.stop.IsZero() {
+		i.NumSubs = c.numSubs
+	}
+	if subs {
+		for _, s := range c.subs.all() {
+			i.AllSubs = append(i.AllSubs, detail(s, c.cid))
+		}
+	}
+	return i
+}
+
+// detail describes a subscription; the caller holds the outbound lock of its
+// client.
+func detail(s *account.Subscription, cid uint64) monitor.SubDetail {
+	return monitor.SubDetail{Account: account.Global, AccountTag: account.Global, Subject: s.Subject(), Queue: s.Queue(), SID: s.SID, Msgs: s.Msgs, Max: s.Max, CID: cid}
+}
+
+// Subscriptions returns the subscriptions of all open sessions.
+func (m *Manager) Subscriptions() []monitor.SubDetail {
+	var list []monitor.SubDetail
+	for _, c := range m.Clients() {
+		c.conn.Lock()
+		for _, s := range c.subs.all() {
+			list = append(list, detail(s, c.cid))
+		}
+		c.conn.Unlock()
+	}
+	return list
+}

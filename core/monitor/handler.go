@@ -1,0 +1,236 @@
+package monitor
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Source is what a Handler shows. Its methods are safe for concurrent use.
+type Source interface {
+	ID() string
+	// Varz returns everything that is known at the moment, less what belongs to
+	// HTTP and to the process.
+	Varz() *Varz
+	// Conns returns the connections asked for, in no order. The caller owns them.
+	Conns(ConnQuery) []ConnInfo
+	SublistStats() *Subsz
+	// Subscriptions returns those of the account acc ("" for all) that match
+	// the literal subject test ("" for all).
+	Subscriptions(acc, test string) []SubDetail
+	ValidLiteral(subject string) bool
+	// Healthy returns why the broker is not, or nil.
+	Healthy() error
+}
+
+// Options configure a Handler.
+type Options struct {
+	// BasePath stands before every path; "" for none.
+	BasePath string
+	// Host, Port and HTTPSPort are what /varz says of the HTTP listeners.
+	Host            string
+	Port, HTTPSPort int
+	// Profile serves /debug/pprof.
+	Profile bool
+}
+
+// Handler serves a Source. Create it with New.
+type Handler struct {
+	opts     Options
+	source   Source
+	mux      *http.ServeMux
+	registry *prometheus.Registry
+	process  process
+
+	mu    sync.Mutex
+	paths []string
+	stats map[string]uint64
+}
+
+// New returns a Handler for source.
+func New(source Source, o Options) *Handler {
+	h := &Handler{opts: o, source: source, mux: http.NewServeMux(), registry: prometheus.NewRegistry(), stats: map[string]uint64{}}
+	h.registry.MustRegister(&collector{source: source, process: &h.process})
+	h.json("/varz", h.varz)
+	h.json("/connz", h.connz)
+	h.json("/subsz", h.subsz)
+	h.json("/subscriptionsz", h.subsz)
+	h.count("/healthz", h.healthz)
+	h.count("/stacksz", stacksz)
+	h.Mount("/metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
+	h.mux.HandleFunc(h.path("/{$}"), h.index)
+	if o.Profile {
+		h.mux.HandleFunc("/debug/pprof/", pprof.Index)
+		h.mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		h.mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		h.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		h.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return h
+}
+
+func (h *Handler) path(p string) string {
+	if h.opts.BasePath == "" || h.opts.BasePath == "/" {
+		return p
+	}
+	return "/" + strings.Trim(h.opts.BasePath, "/") + p
+}
+
+// Mount serves path, below the base path, by handler.
+func (h *Handler) Mount(path string, handler http.Handler) {
+	h.paths = append(h.paths, path)
+	h.mux.Handle(h.path(path), handler)
+}
+
+// Register adds metrics to /metrics.
+func (h *Handler) Register(c prometheus.Collector) error {
+	if err := h.registry.Register(c); err != nil {
+		return fmt.Errorf("monitor: register metrics: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP serves one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// count serves path by f and counts its requests for /varz.
+func (h *Handler) count(path string, f http.HandlerFunc) {
+	h.Mount(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		h.stats[h.path(path)]++
+		h.mu.Unlock()
+		f(w, r)
+	}))
+}
+
+// json serves path by f: indented JSON, or its error with status 400.
+func (h *Handler) json(path string, f func(*http.Request) (any, error)) {
+	h.count(path, func(w http.ResponseWriter, r *http.Request) {
+		v, err := f(r)
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			w.Write([]byte(err.Error()))
+			return
+		}
+		b, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		reply(w, http.StatusOK, b)
+	})
+}
+
+func reply(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+func (h *Handler) varz(*http.Request) (any, error) {
+	v := h.source.Varz()
+	v.HTTPHost, v.HTTPPort, v.HTTPSPort, v.HTTPBasePath = h.opts.Host, h.opts.Port, h.opts.HTTPSPort, h.opts.BasePath
+	v.Mem, v.CPU = h.process.usage()
+	v.Cores, v.MaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
+	h.mu.Lock()
+	v.HTTPReqStats = make(map[string]uint64, len(h.stats))
+	for p, n := range h.stats {
+		v.HTTPReqStats[p] = n
+	}
+	h.mu.Unlock()
+	return v, nil
+}
+
+func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) {
+	if err := h.source.Healthy(); err != nil {
+		b, _ := json.Marshal(map[string]string{"status": "unavailable", "error": err.Error()})
+		reply(w, http.StatusServiceUnavailable, b)
+		return
+	}
+	reply(w, http.StatusOK, []byte(`{"status":"ok"}`))
+}
+
+func stacksz(w http.ResponseWriter, _ *http.Request) {
+	buf := make([]byte, 1<<20)
+	w.Write(buf[:runtime.Stack(buf, true)])
+}
+
+func (h *Handler) index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprint(w, "<!doctype html><title>ganglion</title><h1>ganglion</h1><ul>")
+	for _, p := range h.paths {
+		fmt.Fprintf(w, "<li><a href=%q>%s</a></li>", "."+p, p)
+	}
+	fmt.Fprint(w, "</ul>")
+}
+
+// query reads parameters with nats-server's error texts.
+type query struct{ url.Values }
+
+func (q query) bool(name string) (bool, error) {
+	s := q.Get(name)
+	if s == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, fmt.Errorf("Error decoding boolean for '%s': %w", name, err)
+	}
+	return v, nil
+}
+
+func (q query) int(name string) (int, error) {
+	s := q.Get(name)
+	if s == "" {
+		return 0, nil
+	}
+	v, err := strconv.Atoi(s)
+	if err != nil {
+		return 0, fmt.Errorf("Error decoding int for '%s': %w", name, err)
+	}
+	return v, nil
+}
+
+func (q query) uint(name string) (uint64, error) {
+	s := q.Get(name)
+	if s == "" {
+		return 0, nil
+	}
+	v, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("Error decoding uint64 for '%s': %w", name, err)
+	}
+	return v, nil
+}
+
+// subs reads subs=1|true|detail.
+func (q query) subs() (list, detail bool, err error) {
+	if q.Get("subs") == "detail" {
+		return true, true, nil
+	}
+	list, err = q.bool("subs")
+	return list, false, err
+}
+
+func (q query) page() (offset, limit int, err error) {
+	if offset, err = q.int("offset"); err != nil {
+		return 0, 0, err
+	}
+	if limit, err = q.int("limit"); err != nil {
+		return 0, 0, err
+	}
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	return max(offset, 0), limit, nil
+}
