@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	_ "net/http/pprof"
 	"os"
+	"os/signal"
+	"runtime/pprof"
+	"syscall"
 
 	"ganglion/core/broker"
 )
@@ -31,6 +33,11 @@ func main() {
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
+	}
+	if f := os.Getenv("GG_PROF"); f != "" {
+		w, _ := os.Create(fmt.Sprintf("%s.%d", f, os.Getpid()))
+		pprof.StartCPUProfile(w)
+		go func() { c := make(chan os.Signal, 1); signal.Notify(c, os.Interrupt, syscall.SIGTERM); <-c; pprof.StopCPUProfile(); w.Close(); os.Exit(0) }()
 	}
 	b.Serve(ln, broker.Endpoint{Name: "tcp"})
 	b.Shutdown(context.Background())

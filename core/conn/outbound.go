@@ -67,9 +67,7 @@ func (c *Conn) Send(x *Buffer) {
 	}
 	if sent < n && !o.dropped() {
 		rest := c.takeRest(x, sent)
-		o.queue = append(o.queue, chunk{})
-		copy(o.queue[1:], o.queue)
-		o.queue[0] = rest
+		o.push(rest)
 		c.account(int64(len(rest.b)))
 	}
 	c.continueDirect(sent == n)
@@ -84,27 +82,19 @@ func (o *outbound) dropped() bool { return o.closed && !o.flush }
 func (c *Conn) continueDirect(idle bool) {
 	o := &c.out
 	for round := 0; idle && len(o.queue) > 0 && round < directRounds && !o.dropped(); round++ {
-		ch := o.queue[0]
+		ch := o.pop() // others may append to the last chunk of the queue
 		o.mu.Unlock()
 		sent, err := writeBytes(c.fd, ch.b)
 		o.mu.Lock()
+		if idle = err == nil && sent == len(ch.b); idle || err != nil || o.dropped() {
+			c.account(-int64(len(ch.b)))
+			putBuf(ch.base)
+		} else {
+			c.account(-int64(sent))
+			o.push(chunk{ch.b[sent:], ch.base})
+		}
 		if err != nil {
 			c.fail(WriteError)
-			break
-		}
-		c.account(-int64(sent))
-		if o.dropped() {
-			break
-		}
-		if idle = sent == len(ch.b); idle {
-			putBuf(ch.base)
-			o.queue[0] = chunk{}
-			o.queue = o.queue[1:]
-			if len(o.queue) == 0 {
-				o.queue = nil
-			}
-		} else {
-			o.queue[0].b = ch.b[sent:]
 		}
 	}
 	if len(o.queue) == 0 || o.dropped() {
@@ -113,6 +103,23 @@ func (c *Conn) continueDirect(idle bool) {
 	}
 	c.startWriter()
 	o.mu.Unlock()
+}
+
+// pop takes the first chunk out of the queue.
+func (o *outbound) pop() chunk {
+	ch := o.queue[0]
+	o.queue[0] = chunk{}
+	if o.queue = o.queue[1:]; len(o.queue) == 0 {
+		o.queue = nil
+	}
+	return ch
+}
+
+// push puts ch in front of the queue.
+func (o *outbound) push(ch chunk) {
+	o.queue = append(o.queue, chunk{})
+	copy(o.queue[1:], o.queue)
+	o.queue[0] = ch
 }
 
 // enqueue puts x behind what is queued and sees that somebody writes it. It
@@ -227,14 +234,9 @@ func (c *Conn) writeLoop() {
 		taken, vec = taken[:0], vec[:0]
 		total := 0
 		for total < writeTurn && len(o.queue) > 0 {
-			ch := o.queue[0]
-			o.queue[0] = chunk{}
-			o.queue = o.queue[1:]
+			ch := o.pop()
 			taken, vec = append(taken, ch), append(vec, ch.b)
 			total += len(ch.b)
-		}
-		if len(o.queue) == 0 {
-			o.queue = nil
 		}
 		o.mu.Unlock()
 

@@ -11,13 +11,13 @@ import (
 
 const (
 	// A batch commits by itself at this many staged bytes or deliveries.
-	flushBytes      = 512 << 10
-	flushDeliveries = 8192
+	flushBytes      = 2 << 20
+	flushDeliveries = 16384
 	// busyReceivers is how many receivers make a flush much work.
 	busyReceivers = 8
 	// keepStage is how much memory an idle stage may keep, keepAll all of them.
 	keepStage = 64 << 10
-	keepAll   = 2 << 20
+	keepAll   = 4 << 20
 	keepFree  = 256
 )
 
