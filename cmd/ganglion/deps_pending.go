@@ -5,6 +5,7 @@ package main
 import (
 	_ "github.com/HdrHistogram/hdrhistogram-go"
 	_ "github.com/alecthomas/kong"
+	_ "github.com/nats-io/nats-server/v2"
 	_ "github.com/nats-io/nats-server/v2/conf"
 	_ "github.com/nats-io/nats-server/v2/server"
 	_ "github.com/nats-io/nats.go"
@@ -15,5 +16,4 @@ import (
 	_ "github.com/schollz/progressbar/v3"
 	_ "golang.org/x/sys/unix"
 	_ "gopkg.in/natefinch/lumberjack.v2"
-	_ "github.com/nats-io/nats-server/v2"
 )

@@ -1,44 +1,67 @@
-// Ganglion is an edge gateway broker that speaks the NATS protocol.
+// Ganglion is an edge gateway broker that speaks the NATS protocol: a server, and
+// the tools to try it, in one program.
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
-	"runtime/pprof"
-	"syscall"
+	"runtime/debug"
 
-	"ganglion/core/broker"
+	"ganglion/cmd/ganglion/config"
+	"ganglion/cmd/ganglion/daemon"
+	"ganglion/core/wire"
 )
 
-func main() {
-	a := flag.String("a", "0.0.0.0", "")
-	p := flag.Int("p", 4222, "")
-	prof := flag.String("prof", "", "")
-	flag.Parse()
-	b, err := broker.New(broker.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+// version is our own version.
+const version = "0.1.0"
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	cmd, err := config.Parse(args, os.Stderr)
 	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return fail(err)
 	}
-	if *prof != "" {
-		go http.ListenAndServe(*prof, nil)
+	switch cmd.Action {
+	case config.Help:
+		fmt.Print(config.Usage)
+	case config.Version:
+		fmt.Printf("ganglion: v%s (compatible with nats-server v%s)\n", version, wire.Version)
+	case config.Test:
+		fmt.Fprintf(os.Stderr, "ganglion: configuration file %s is valid (%s)\n", cmd.Config.File, cmd.Config.Digest)
+	case config.Signal:
+		if err := daemon.Signal(cmd.Signal); err != nil {
+			return fail(err)
+		}
+	default:
+		d, err := daemon.Start(context.Background(), cmd, version, commit())
+		if err != nil {
+			return fail(err)
+		}
+		if cmd.Config.Log.File == "" {
+			d.Banner(os.Stderr)
+		}
+		d.Wait(context.Background())
 	}
-	ln, err := net.Listen("tcp", fmt.Sprintf("%s:%d", *a, *p))
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+	return 0
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "ganglion:", err)
+	return 1
+}
+
+// commit returns the revision that the program was built from, shortened.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
 	}
-	if f := os.Getenv("GG_PROF"); f != "" {
-		w, _ := os.Create(fmt.Sprintf("%s.%d", f, os.Getpid()))
-		pprof.StartCPUProfile(w)
-		go func() { c := make(chan os.Signal, 1); signal.Notify(c, os.Interrupt, syscall.SIGTERM); <-c; pprof.StopCPUProfile(); w.Close(); os.Exit(0) }()
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(7, len(s.Value))]
+		}
 	}
-	b.Serve(ln, broker.Endpoint{Name: "tcp"})
-	b.Shutdown(context.Background())
+	return ""
 }

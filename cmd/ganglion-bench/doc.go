@@ -1,0 +1,40 @@
+// Command ganglion-bench loads Ganglion and nats-server alternately, in one
+// run on one machine, and prints how they compare: median ratios (ganglion /
+// nats-server) of throughput, of the server's CPU time per message, of latency
+// and of memory.
+//
+//	go run ./cmd/ganglion-bench                       # everything, about 40 minutes
+//	go run ./cmd/ganglion-bench -only 1:1,req -pairs 3
+//	go run ./cmd/ganglion-bench -ganglion ./ganglion -nats ./nats-server -check
+//	go run ./cmd/ganglion-bench -list
+//
+// # Why a load generator of our own
+//
+// An ordinary client library costs several times what a fast broker costs per
+// message; on a small machine one would measure the client. Here a publisher
+// writes pre-encoded PUBs, 64 KiB at a time, on a blocking socket, and all
+// subscribers of a leg share one thread that reads 256 KiB at a time and hops
+// from message to message by their known length (sink.go). Every delivery is
+// nevertheless counted: the hop checks both ends of each message, and at the end of a
+// leg the connections are flushed with PING/PONG and the counts must agree
+// exactly, or the leg is an error.
+//
+// # How a leg goes
+//
+// A fresh server process is started, connections and subscriptions are made,
+// load runs for the warm-up (0.5 s), then deliveries and the server's
+// CPU clock are sampled at both ends of the measured window (3 s). Publishers
+// are held back by TCP and by a window of bytes not yet delivered (window.go),
+// far below the 32 MiB at which nats-server begins to stall producers and the
+// 64 MiB at which it cuts slow consumers.
+//
+// A pair is one leg of each server, the order alternating from pair to pair.
+// A fixed piece of CPU work is timed around each leg; when it differs by more
+// than 15 % within a pair, the machine was not the same machine, and the pair
+// is repeated (a bounded number of times).
+//
+// # Platforms
+//
+// Measuring needs Linux (process CPU clocks, epoll, affinity). Elsewhere
+// the program compiles, and refuses to run.
+package main

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+// floor is what a scenario must reach, in the median over its pairs.
+//
+// The metric is a name from leg.values with a prefix, see result.median.
+type floor struct {
+	metric  string
+	atLeast bool // else at most
+	bound   float64
+	label   string // as in the table
+}
+
+func atMost(metric string, bound float64) floor { return floor{metric: metric, bound: bound} }
+func atLeast(metric string, bound float64) floor {
+	return floor{metric: metric, bound: bound, atLeast: true}
+}
+
+// as gives the floor another label.
+func (f floor) as(label string) floor {
+	f.label = label
+	return f
+}
+
+// what is the label, by default the name of the metric.
+func (f floor) what() string {
+	if f.label != "" {
+		return f.label
+	}
+	return f.name()
+}
+
+// name is the metric without its prefix.
+func (f floor) name() string { return f.metric[len("x."):] }
+
+func (f floor) String() string {
+	op := "≤"
+	if f.atLeast {
+		op = "≥"
+	}
+	return fmt.Sprintf("%s %s %s", f.what(), op, short(f.bound))
+}
+
+// holds reports whether v reaches the floor; an absent value does not.
+func (f floor) holds(v float64) bool {
+	if math.IsNaN(v) {
+		return false
+	}
+	if f.atLeast {
+		return v >= f.bound
+	}
+	return v <= f.bound
+}
+
+// The floors by kind of scenario.
+
+func cpuAndRate(cpu, rate float64) []floor {
+	return []floor{atMost("x.cpu", cpu), atLeast("x.rate", rate).as("throughput")}
+}
+
+func tails(cpu float64) []floor {
+	return []floor{atMost("x.cpu", cpu), atMost("x.p99", 1)}
+}
+
+func roundTrips(cpu float64) []floor {
+	return []floor{atMost("x.cpu", cpu), atMost("x.p50", 0.80), atMost("x.p99", 0.80)}
+}
+
+// deliverFloors depend on the payload: the larger it is, the more of the work
+// is the kernel's copying, which is the same for everybody.
+func deliverFloors(size int) []floor {
+	switch {
+	case size >= 16<<10:
+		return cpuAndRate(0.85, 1.0)
+	case size >= 1<<10:
+		return cpuAndRate(0.60, 1.3)
+	}
+	return cpuAndRate(0.33, 1.8)
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+func (s *session) attach(...*conn) error { return errors.ErrUnsupported }

@@ -1,0 +1,26 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"net/netip"
+	"sync/atomic"
+)
+
+var (
+	errClosing = errors.New("session is closing")
+	errEOF     = errors.New("server closed the connection")
+)
+
+// sock is a stub: see the package comment, "Platforms".
+type sock struct{}
+
+func dialSock(netip.Addr, netip.AddrPort, *atomic.Bool) (*sock, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (*sock) read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (*sock) write([]byte) error       { return errors.ErrUnsupported }
+func (*sock) pong() error              { return errors.ErrUnsupported }
+func (*sock) close() error             { return nil }

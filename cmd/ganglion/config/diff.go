@@ -1,0 +1,75 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Change is one option that differs between two configurations.
+type Change struct {
+	Name     string
+	Old, New string
+	// Fixed options can't change while the server runs.
+	Fixed bool
+}
+
+// fixed are the options that need a restart.
+var fixed = map[string]bool{
+	"Host": true, "Port": true, "HTTPHost": true, "HTTPPort": true, "HTTPBasePath": true, "ProfPort": true,
+	"PortsFileDir": true, "Broker.ServerName": true, "Broker.MaxClosed": true,
+}
+
+// secret options are named in a diff, but not shown.
+var secret = map[string]bool{"Broker.Auth.Password": true, "Broker.Auth.Token": true}
+
+// Diff lists what differs from old to new.
+func Diff(old, new *Config) []Change {
+	var cs []Change
+	walk("", reflect.ValueOf(*old), reflect.ValueOf(*new), &cs)
+	return cs
+}
+
+func walk(path string, a, b reflect.Value, cs *[]Change) {
+	for i := range a.NumField() {
+		f := a.Type().Field(i)
+		name := path + f.Name
+		x, y := a.Field(i), b.Field(i)
+		switch {
+		case f.Name == "Digest" || f.Name == "ConfigDigest" || f.Name == "Logger":
+			continue
+		case f.Type.Kind() == reflect.Struct:
+			walk(name+".", x, y, cs)
+			continue
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Pointer:
+			if sameMappings(x, y) {
+				continue
+			}
+		case reflect.DeepEqual(x.Interface(), y.Interface()):
+			continue
+		}
+		c := Change{Name: name, Old: fmt.Sprint(x.Interface()), New: fmt.Sprint(y.Interface()), Fixed: fixed[name]}
+		if secret[name] {
+			c.Old, c.New = "[hidden]", "[hidden]"
+		}
+		*cs = append(*cs, c)
+	}
+}
+
+// sameMappings compares lists of pointers by what they point to.
+func sameMappings(x, y reflect.Value) bool {
+	if x.Len() != y.Len() {
+		return false
+	}
+	for i := range x.Len() {
+		if !reflect.DeepEqual(x.Index(i).Interface(), y.Index(i).Interface()) {
+			return false
+		}
+	}
+	return true
+}
+
+// String writes the change for a log.
+func (c Change) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s: %s -> %s", c.Name, c.Old, c.New))
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Action is what the command line asks for.
+type Action int
+
+// The actions.
+const (
+	Run     Action = iota
+	Help           // print the usage
+	Version        // print the version
+	Test           // check the configuration and exit
+	Signal         // send a signal to a running server
+)
+
+// Command is a parsed command line.
+type Command struct {
+	Action Action
+	Config *Config
+	Signal string // COMMAND or COMMAND=PID for the action Signal
+
+	args []string
+}
+
+// unbuilt are flags of nats-server that Ganglion does not have yet.
+var unbuilt = []string{"js", "jetstream", "sd", "store_dir", "tls", "tlscert", "tlskey", "tlsverify", "tlscacert",
+	"routes", "cluster", "cluster_name", "cluster_listen", "no_advertise", "cluster_advertise", "connect_retries",
+	"ms", "https_port", "s", "syslog", "r", "remote_syslog", "help_tls"}
+
+// Parse reads the command line args, without the program's name, and the
+// configuration file that it names. Flags stand above the file. Usage errors of
+// package flag are written to w.
+func Parse(args []string, w io.Writer) (*Command, error) {
+	cmd := &Command{args: args}
+	file, err := cmd.scan(args, w, Default())
+	if err != nil || cmd.Action != Run && cmd.Action != Test {
+		return cmd, err
+	}
+	cmd.Config = Default()
+	if file != "" {
+		if err := cmd.Config.Load(file); err != nil {
+			return nil, err
+		}
+	} else if cmd.Action == Test {
+		return nil, fmt.Errorf("config: -t needs a configuration file; add -c FILE")
+	}
+	if _, err := cmd.scan(args, io.Discard, cmd.Config); err != nil {
+		return nil, err
+	}
+	return cmd, cmd.Config.finish()
+}
+
+// Reread reads the file and the flags of a running server again.
+func (cmd *Command) Reread() (*Config, error) {
+	again, err := Parse(cmd.args, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	return again.Config, nil
+}
+
+// finish sets what follows from several options.
+func (c *Config) finish() error {
+	c.Broker.Trace = c.Log.Trace
+	if c.HTTPPort != 0 && c.HTTPPort == c.Port && c.Port > 0 {
+		return fmt.Errorf("config: port and http_port are both %d; change one of them", c.Port)
+	}
+	return nil
+}
+
+// scan defines nats-server's flags over c and parses args. It returns the name
+// of the configuration file.
+func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) {
+	fs := flag.NewFlagSet("ganglion", flag.ContinueOnError)
+	fs.SetOutput(w)
+	fs.Usage = func() { fmt.Fprint(w, Usage) }
+	var file, sig string
+	var help, version, test, dv, dvv, vv bool
+	for _, n := range []string{"a", "addr", "net"} {
+		fs.StringVar(&c.Host, n, c.Host, "")
+	}
+	for _, n := range []string{"p", "port"} {
+		fs.IntVar(&c.Port, n, c.Port, "")
+	}
+	for _, n := range []string{"n", "name", "server_name"} {
+		fs.StringVar(&c.Broker.ServerName, n, c.Broker.ServerName, "")
+	}
+	for _, n := range []string{"P", "pid"} {
+		fs.StringVar(&c.PidFile, n, c.PidFile, "")
+	}
+	for _, n := range []string{"m", "http_port"} {
+		fs.IntVar(&c.HTTPPort, n, c.HTTPPort, "")
+	}
+	for _, n := range []string{"c", "config"} {
+		fs.StringVar(&file, n, "", "")
+	}
+	for _, n := range []string{"l", "log"} {
+		fs.StringVar(&c.Log.File, n, c.Log.File, "")
+	}
+	for _, n := range []string{"T", "logtime"} {
+		fs.BoolVar(&c.Log.Time, n, c.Log.Time, "")
+	}
+	for _, n := range []string{"D", "debug"} {
+		fs.BoolVar(&c.Log.Debug, n, c.Log.Debug, "")
+	}
+	for _, n := range []string{"V", "trace"} {
+		fs.BoolVar(&c.Log.Trace, n, c.Log.Trace, "")
+	}
+	for _, n := range []string{"sl", "signal"} {
+		fs.StringVar(&sig, n, "", "")
+	}
+	for _, n := range []string{"h", "help"} {
+		fs.BoolVar(&help, n, false, "")
+	}
+	for _, n := range []string{"v", "version"} {
+		fs.BoolVar(&version, n, false, "")
+	}
+	fs.BoolVar(&test, "t", false, "")
+	fs.BoolVar(&dv, "DV", false, "")
+	fs.BoolVar(&dvv, "DVV", false, "")
+	fs.BoolVar(&vv, "VV", false, "")
+	fs.BoolVar(&c.Log.UTC, "logtime_utc", c.Log.UTC, "")
+	fs.StringVar(&c.Broker.ClientAdvertise, "client_advertise", c.Broker.ClientAdvertise, "")
+	fs.StringVar(&c.PortsFileDir, "ports_file_dir", c.PortsFileDir, "")
+	fs.Int64Var(&c.Log.SizeLimit, "log_size_limit", c.Log.SizeLimit, "")
+	fs.IntVar(&c.Broker.MaxTraced, "max_traced_msg_len", c.Broker.MaxTraced, "")
+	fs.StringVar(&c.Broker.Auth.User, "user", c.Broker.Auth.User, "")
+	fs.StringVar(&c.Broker.Auth.Password, "pass", c.Broker.Auth.Password, "")
+	fs.StringVar(&c.Broker.Auth.Token, "auth", c.Broker.Auth.Token, "")
+	fs.IntVar(&c.ProfPort, "profile", c.ProfPort, "")
+	var asked string
+	for _, n := range unbuilt {
+		fs.BoolFunc(n, "", func(string) error { asked = n; return nil })
+	}
+	err := fs.Parse(args)
+	switch {
+	case asked != "":
+		return "", fmt.Errorf("flag -%s is one of nats-server's that Ganglion does not support yet; remove it", asked)
+	case err == flag.ErrHelp:
+		cmd.Action = Help
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("%w (see --help)", err)
+	case fs.NArg() > 0:
+		return "", fmt.Errorf("unrecognized command: %q (see --help)", strings.Join(fs.Args(), " "))
+	}
+	c.Log.Debug = c.Log.Debug || dv || dvv
+	c.Log.Trace = c.Log.Trace || dv || dvv || vv
+	switch {
+	case help:
+		cmd.Action = Help
+	case version:
+		cmd.Action = Version
+	case sig != "":
+		cmd.Action, cmd.Signal = Signal, sig
+	case test:
+		cmd.Action = Test
+	}
+	return file, nil
+}

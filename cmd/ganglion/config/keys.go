@@ -1,0 +1,106 @@
+package config
+
+import "time"
+
+// topKeys are the keys at the top of the file. A nil entry is a key that
+// nats-server has and Ganglion does not have yet.
+var topKeys = map[string]key{
+	"listen":           address(func(c *Config) *string { return &c.Host }, func(c *Config) *int { return &c.Port }),
+	"port":             port(func(c *Config) *int { return &c.Port }),
+	"host":             str(func(c *Config) *string { return &c.Host }),
+	"net":              str(func(c *Config) *string { return &c.Host }),
+	"client_advertise": str(func(c *Config) *string { return &c.Broker.ClientAdvertise }),
+	"server_name":      str(func(c *Config) *string { return &c.Broker.ServerName }),
+	"server_tags":      stringList(func(c *Config) *[]string { return &c.Broker.Tags }),
+	"server_metadata":  stringMap(func(c *Config) *map[string]string { return &c.Broker.Metadata }),
+
+	"debug":                   boolean(func(c *Config) *bool { return &c.Log.Debug }),
+	"trace":                   boolean(func(c *Config) *bool { return &c.Log.Trace }),
+	"trace_verbose":           boolean(func(c *Config) *bool { return &c.Log.Trace }),
+	"trace_headers":           nil,
+	"logtime":                 boolean(func(c *Config) *bool { return &c.Log.Time }),
+	"logtime_utc":             boolean(func(c *Config) *bool { return &c.Log.UTC }),
+	"logfile":                 str(func(c *Config) *string { return &c.Log.File }),
+	"log_file":                str(func(c *Config) *string { return &c.Log.File }),
+	"logfile_size_limit":      integer(func(c *Config) *int64 { return &c.Log.SizeLimit }, 0),
+	"log_size_limit":          integer(func(c *Config) *int64 { return &c.Log.SizeLimit }, 0),
+	"logfile_max_num":         integer(func(c *Config) *int { return &c.Log.MaxFiles }, 0),
+	"log_max_num":             integer(func(c *Config) *int { return &c.Log.MaxFiles }, 0),
+	"log_format":              logFormat, // ours
+	"syslog":                  nil,
+	"remote_syslog":           nil,
+	"max_traced_msg_len":      integer(func(c *Config) *int { return &c.Broker.MaxTraced }, 0),
+	"pidfile":                 str(func(c *Config) *string { return &c.PidFile }),
+	"pid_file":                str(func(c *Config) *string { return &c.PidFile }),
+	"ports_file_dir":          str(func(c *Config) *string { return &c.PortsFileDir }),
+	"prof_port":               port(func(c *Config) *int { return &c.ProfPort }),
+	"prof_block_rate":         nil,
+	"http":                    address(func(c *Config) *string { return &c.HTTPHost }, func(c *Config) *int { return &c.HTTPPort }),
+	"http_port":               port(func(c *Config) *int { return &c.HTTPPort }),
+	"monitor_port":            port(func(c *Config) *int { return &c.HTTPPort }),
+	"http_base_path":          str(func(c *Config) *string { return &c.HTTPBasePath }),
+	"https":                   nil,
+	"https_port":              nil,
+	"connect_error_reports":   unused,
+	"reconnect_error_reports": unused,
+	"max_closed_clients":      integer(func(c *Config) *int { return &c.Broker.MaxClosed }, 0),
+
+	"max_connections":         integer(func(c *Config) *int { return &c.Broker.MaxConnections }, -1),
+	"max_conn":                integer(func(c *Config) *int { return &c.Broker.MaxConnections }, -1),
+	"max_subscriptions":       integer(func(c *Config) *int { return &c.Broker.MaxSubscriptions }, -1),
+	"max_subs":                integer(func(c *Config) *int { return &c.Broker.MaxSubscriptions }, -1),
+	"max_subscription_tokens": integer(func(c *Config) *int { return &c.Broker.MaxSubTokens }, 1),
+	"max_sub_tokens":          integer(func(c *Config) *int { return &c.Broker.MaxSubTokens }, 1),
+	"max_control_line":        integer(func(c *Config) *int { return &c.Broker.MaxControlLine }, 1),
+	"max_payload":             integer(func(c *Config) *int { return &c.Broker.MaxPayload }, 1),
+	"max_pending":             integer(func(c *Config) *int64 { return &c.Broker.MaxPending }, 1),
+	"max_pending_total":       integer(func(c *Config) *int64 { return &c.Broker.MaxPendingTotal }, -1), // ours
+	"write_deadline":          duration(func(c *Config) *time.Duration { return &c.Broker.WriteDeadline }, 0),
+	"write_timeout":           nil,
+	"ping_interval":           duration(func(c *Config) *time.Duration { return &c.Broker.PingInterval }, 0),
+	"ping_max":                integer(func(c *Config) *int { return &c.Broker.PingMax }, 0),
+	"lame_duck_duration":      duration(func(c *Config) *time.Duration { return &c.Broker.LameDuckDuration }, minLameDuck),
+	"lame_duck_grace_period":  duration(func(c *Config) *time.Duration { return &c.Broker.LameDuckGrace }, 0),
+	"no_header_support":       boolean(func(c *Config) *bool { return &c.Broker.NoHeaders }),
+	"no_fast_producer_stall":  boolean(func(c *Config) *bool { return &c.Broker.NoFastProducerStall }),
+	"disable_sublist_cache":   unused,
+	"no_sublist_cache":        unused,
+	"feature_flags":           unused,
+	"default_js_domain":       unused,
+	"no_system_account":       unused,
+
+	"authorization": table(authKeys),
+	"mappings":      mappings,
+	"maps":          mappings,
+
+	"proxy_protocol": falseOnly,
+	"jetstream":      falseOnly,
+	"allow_non_tls":  falseOnly,
+	"proxies":        nil, "accounts": nil, "no_auth_user": nil, "default_sentinel": nil, "system_account": nil, "system": nil,
+	"operator": nil, "operators": nil, "root": nil, "roots": nil, "root_operator": nil, "root_operators": nil,
+	"resolver": nil, "account_resolver": nil, "resolver_tls": nil, "resolver_preload": nil, "resolver_pinned_accounts": nil,
+	"trusted_keys": nil, "trusted": nil, "ocsp": nil, "ocsp_cache": nil, "tls": nil,
+	"cluster": nil, "gateway": nil, "leafnodes": nil, "leaf": nil, "store_dir": nil,
+	"websocket": nil, "ws": nil, "mqtt": nil,
+	// Blocks of ours that are announced and not built yet.
+	"quic": nil, "webtransport": nil, "plugins": nil, "rate_limits": nil, "console": nil, "prometheus": nil,
+}
+
+// authKeys are the keys of authorization { }.
+var authKeys = map[string]key{
+	"user":     str(func(c *Config) *string { return &c.Broker.Auth.User }),
+	"username": str(func(c *Config) *string { return &c.Broker.Auth.User }),
+	"pass":     str(func(c *Config) *string { return &c.Broker.Auth.Password }),
+	"password": str(func(c *Config) *string { return &c.Broker.Auth.Password }),
+	"token":    str(func(c *Config) *string { return &c.Broker.Auth.Token }),
+	"timeout":  seconds(func(c *Config) *time.Duration { return &c.Broker.Auth.Timeout }),
+	"users":    nil, "default_permissions": nil, "permissions": nil, "auth_callout": nil, "auth_hook": nil, "proxy_required": nil,
+}
+
+func logFormat(c *Config, name string, t token, v any) error {
+	if v != "text" && v != "json" {
+		return errorAt(t, "%s is %v; it must be \"text\" or \"json\"", name, v)
+	}
+	c.Log.Format = v.(string)
+	return nil
+}

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"ganglion/cmd/ganglion/config"
+	"ganglion/core/broker"
+	"ganglion/core/monitor"
+	"ganglion/listeners"
+	"ganglion/listeners/tcp"
+)
+
+// shutdownTimeout bounds how long a stop waits for clients to take what is
+// queued for them.
+const shutdownTimeout = 10 * time.Second
+
+// Daemon is one running server process.
+type Daemon struct {
+	cmd     *config.Command
+	version string
+
+	mu     sync.Mutex
+	config *config.Config
+
+	log     *logger
+	broker  *broker.Broker
+	set     listeners.Set
+	http    []*http.Server
+	httpLn  net.Listener
+	ports   string // file written to ports_file_dir
+	pid     string // pid file
+	serving sync.WaitGroup
+}
+
+// Start starts everything that cmd's configuration names, or nothing. version
+// is our own version.
+func Start(ctx context.Context, cmd *config.Command, version, commit string) (*Daemon, error) {
+	c := cmd.Config
+	c.Broker.Version, c.Broker.GitCommit = version, commit
+	d := &Daemon{cmd: cmd, version: version, config: c}
+	var err error
+	if d.log, err = newLogger(c.Log); err != nil {
+		return nil, err
+	}
+	if err := d.start(ctx); err != nil {
+		d.cleanUp()
+		d.log.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Daemon) start(ctx context.Context) error {
+	c := d.config
+	log := d.log.Logger
+	log.Info("starting ganglion", "version", d.version, "pid", os.Getpid(), "config", c.File)
+	reg := listeners.Registry{tcp.Kind: tcp.Open}
+	var err error
+	d.set, err = reg.Open(ctx, listeners.Config{Name: "tcp", Kind: tcp.Kind, Host: c.Host, Port: max(c.Port, 0)})
+	if err != nil {
+		return err
+	}
+	addr := d.set[0].Addr().(*net.TCPAddr)
+	o := c.Broker
+	o.Logger, o.Host, o.Port = log, c.Host, addr.Port
+	if d.broker, err = broker.New(o); err != nil {
+		return err
+	}
+	if err := d.startHTTP(); err != nil {
+		return err
+	}
+	if err := d.writeFiles(addr); err != nil {
+		return err
+	}
+	for _, l := range d.set {
+		d.serving.Add(1)
+		go func() {
+			defer d.serving.Done()
+			if err := d.broker.Serve(l.Listener, broker.Endpoint{Name: l.Name}); err != nil && !errors.Is(err, broker.ErrClosed) {
+				log.Error("listener failed", "listener", l.Name, "error", err)
+			}
+		}()
+	}
+	log.Info("Listening for client connections", "address", net.JoinHostPort(c.Host, strconv.Itoa(addr.Port)))
+	log.Info("Server is ready", "server_id", d.broker.ID(), "server_name", d.broker.Name())
+	return nil
+}
+
+// startHTTP opens the monitoring and profiling ports that are configured.
+func (d *Daemon) startHTTP() error {
+	c := d.config
+	if c.HTTPPort != 0 {
+		ln, err := net.Listen("tcp", net.JoinHostPort(c.HTTPHost, strconv.Itoa(max(c.HTTPPort, 0))))
+		if err != nil {
+			return fmt.Errorf("cannot listen for monitoring: %w", err)
+		}
+		d.httpLn = ln
+		port := ln.Addr().(*net.TCPAddr).Port
+		d.serveHTTP(ln, d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: port}))
+		d.log.Info("Starting http monitor", "address", ln.Addr().String())
+	}
+	if c.ProfPort != 0 {
+		ln, err := net.Listen("tcp", net.JoinHostPort(c.Host, strconv.Itoa(max(c.ProfPort, 0))))
+		if err != nil {
+			return fmt.Errorf("cannot listen for profiling: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		d.serveHTTP(ln, mux)
+		d.log.Info("profiling", "address", ln.Addr().String())
+	}
+	return nil
+}
+
+func (d *Daemon) serveHTTP(ln net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	d.http = append(d.http, s)
+	d.serving.Add(1)
+	go func() {
+		defer d.serving.Done()
+		if err := s.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("http server failed", "error", err)
+		}
+	}()
+}
+
+// ClientAddr returns where clients connect to.
+func (d *Daemon) ClientAddr() *net.TCPAddr { return d.set[0].Addr().(*net.TCPAddr) }
+
+// MonitorAddr returns where monitoring listens, nil for nowhere.
+func (d *Daemon) MonitorAddr() net.Addr {
+	if d.httpLn == nil {
+		return nil
+	}
+	return d.httpLn.Addr()
+}
+
+// Broker returns the broker.
+func (d *Daemon) Broker() *broker.Broker { return d.broker }
+
+// Stop ends the server: clients get what is queued for them, within limits.
+func (d *Daemon) Stop() {
+	d.log.Info("Initiating Shutdown...")
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	d.cleanUp()
+	if err := d.broker.Shutdown(ctx); err != nil {
+		d.log.Warn("shutdown was not clean", "error", err)
+	}
+	d.serving.Wait()
+	d.log.Info("Server Exiting..")
+	d.log.Close()
+}
+
+// LameDuck sends clients elsewhere, closes them one by one, and stops. It
+// returns when the server has stopped.
+func (d *Daemon) LameDuck(ctx context.Context) {
+	o := d.broker.Options()
+	d.log.Info("Entering lame duck mode, stop accepting new clients", "grace", o.LameDuckGrace, "duration", o.LameDuckDuration)
+	if err := d.broker.LameDuck(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, broker.ErrClosed) {
+		d.log.Warn("lame duck mode ended early", "error", err)
+	}
+	d.Stop()
+}
+
+// cleanUp closes what Start opened outside the broker, and the broker too if it
+// never served.
+func (d *Daemon) cleanUp() {
+	for _, s := range d.http {
+		s.Close()
+	}
+	d.set.Close()
+	d.removeFiles()
+}
