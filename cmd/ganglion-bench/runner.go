@@ -21,10 +21,14 @@ type options struct {
 	idleWait time.Duration
 }
 
-// Bounds on repeating pairs.
+// When a pair is repeated, and how much of that there may be.
 const (
-	maxDrift = 0.15 // of the calibration loop within a pair
-	maxRedos = 3    // pairs thrown away per scenario
+	maxDrift   = 0.15 // of the calibration loop within a pair
+	maxForeign = 0.10 // cores that somebody else used during a leg
+	maxRedos   = 4    // pairs thrown away per scenario
+
+	quietPatience = 10 * time.Second // waiting for others to finish, before a pair
+	quietBudget   = 5 * time.Minute  // and in all
 )
 
 // runner takes scenarios through their pairs.
@@ -34,15 +38,17 @@ type runner struct {
 	ganglion product
 	nats     product
 	progress io.Writer
+
+	waited time.Duration // of quietBudget
 }
 
 // result is a scenario with all its pairs.
 type result struct {
-	scenario scenario
-	pairs    []pair
-	redone   int // pairs thrown away
-	drifted  int // pairs kept although the machine drifted
-	err      error
+	scenario  scenario
+	pairs     []pair
+	redone    int // pairs thrown away because it was not
+	disturbed int // pairs kept although the machine was not the same for both
+	err       error
 }
 
 // run never gives up the whole run for one scenario: its error is a row.
@@ -64,13 +70,13 @@ func (r *runner) run(ctx context.Context, sc scenario) result {
 			res.err = err
 			return res
 		}
-		if p.Drift > maxDrift {
+		if why := p.disturbed(); why != "" && !sc.steady {
 			if res.redone < maxRedos {
 				res.redone++
-				fmt.Fprintf(r.progress, "  %s: repeating: machine drifted by %.0f %%\n", sc.name, p.Drift*100)
+				fmt.Fprintf(r.progress, "  %s: repeating: %s\n", sc.name, why)
 				continue
 			}
-			res.drifted++
+			res.disturbed++
 		}
 		res.pairs = append(res.pairs, p)
 		fmt.Fprintf(r.progress, "  %s %d/%d: %s\n", sc.name, len(res.pairs), want, oneLine(p))
@@ -90,6 +96,7 @@ func (r *runner) stage(p product) *stage {
 
 // pair runs one leg of each server, nats-server first if swapped.
 func (r *runner) pair(ctx context.Context, sc scenario, swapped bool) (p pair, err error) {
+	r.awaitQuiet(ctx)
 	order := []product{r.ganglion, r.nats}
 	if swapped {
 		slices.Reverse(order)
@@ -113,6 +120,32 @@ func (r *runner) leg(ctx context.Context, sc scenario, prod product) (leg, error
 	defer settleMachine()
 	defer st.close()
 	return sc.run(ctx, st)
+}
+
+// disturbed is why p should not count, if so.
+func (p pair) disturbed() string {
+	switch foreign := max(p.Ganglion.Foreign, p.Nats.Foreign); {
+	case foreign > maxForeign:
+		return fmt.Sprintf("somebody else used %.2f cores", foreign)
+	case p.Drift > maxDrift:
+		return fmt.Sprintf("machine drifted by %.0f %%", p.Drift*100)
+	}
+	return ""
+}
+
+// awaitQuiet waits a little for the machine to be ours.
+func (r *runner) awaitQuiet(ctx context.Context) {
+	const look = 100 * time.Millisecond
+	begin := time.Now()
+	for r.waited+time.Since(begin) < quietBudget && time.Since(begin) < quietPatience && ctx.Err() == nil {
+		before, err := machineCPU()
+		nap(look)
+		after, _ := machineCPU()
+		if err != nil || float64(after-before) <= 1.5*maxForeign*float64(look) {
+			break
+		}
+	}
+	r.waited += time.Since(begin)
 }
 
 // settleMachine leaves nothing of a leg to the next one: our garbage (collection is off

@@ -13,7 +13,8 @@ type scenario struct {
 	about  string
 	floors []floor
 	kind   kind
-	pairs  int // overrides options.pairs, if set
+	pairs  int  // overrides options.pairs, if set
+	steady bool // what it measures does not depend on how fast the machine is
 
 	// prepare, if set, runs once before the pairs, on nats-server.
 	prepare func(context.Context, *stage) error

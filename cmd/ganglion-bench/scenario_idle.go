@@ -18,9 +18,10 @@ const pendingHellos = 100
 // idle is n connections that do nothing, with a subscription each.
 func idle(n int) scenario {
 	return scenario{
-		name:  fmt.Sprintf("idle%dk", n/1000),
-		about: fmt.Sprintf("%d connections with one subscription each: RSS per connection when idle, and after a message to each", n),
-		kind:  footprint,
+		name:   fmt.Sprintf("idle%dk", n/1000),
+		about:  fmt.Sprintf("%d connections with one subscription each: RSS per connection when idle, and after a message to each", n),
+		kind:   footprint,
+		steady: true,
 		floors: []floor{
 			atMost("g.idle B/conn", 4096),
 			atMost("g.after messages B/conn", 4096),

@@ -76,9 +76,9 @@ func printNotes(w io.Writer, results []result) {
 		switch {
 		case r.err != nil:
 			fmt.Fprintf(w, "- **%s failed** after %d pairs: %s\n", r.scenario.name, len(r.pairs), strings.ReplaceAll(r.err.Error(), "\n", "; "))
-		case r.drifted > 0:
-			fmt.Fprintf(w, "- %s: the machine drifted by more than %.0f %% in %d of %d pairs.\n",
-				r.scenario.name, maxDrift*100, r.drifted, len(r.pairs))
+		case r.disturbed > 0:
+			fmt.Fprintf(w, "- %s: %d of %d pairs were disturbed (calibration off by more than %.0f %%, or others used more than %.2f cores); %d more were thrown away.\n",
+				r.scenario.name, r.disturbed, len(r.pairs), maxDrift*100, maxForeign, r.redone)
 		}
 	}
 	fmt.Fprintln(w)
@@ -176,20 +176,20 @@ type report struct {
 }
 
 type resultRow struct {
-	Name    string             `json:"name"`
-	Ratios  map[string]float64 `json:"median_ratios"`
-	Missed  []string           `json:"missed,omitempty"`
-	Error   string             `json:"error,omitempty"`
-	Redone  int                `json:"pairs_redone"`
-	Drifted int                `json:"pairs_drifted"`
-	Pairs   []pair             `json:"pairs"`
+	Name      string             `json:"name"`
+	Ratios    map[string]float64 `json:"median_ratios"`
+	Missed    []string           `json:"missed,omitempty"`
+	Error     string             `json:"error,omitempty"`
+	Redone    int                `json:"pairs_thrown_away"`
+	Disturbed int                `json:"pairs_disturbed"`
+	Pairs     []pair             `json:"pairs"`
 }
 
 func newReport(title string, r *runner, results []result) report {
 	rep := report{Title: title, CPU: cpuModel(), Cores: runtime.NumCPU(), Kernel: kernel(), Go: runtime.Version(),
 		GOGC: r.env.gogc, Procs: r.env.procs}
 	for _, res := range results {
-		row := resultRow{Name: res.scenario.name, Ratios: map[string]float64{}, Redone: res.redone, Drifted: res.drifted, Pairs: res.pairs}
+		row := resultRow{Name: res.scenario.name, Ratios: map[string]float64{}, Redone: res.redone, Disturbed: res.disturbed, Pairs: res.pairs}
 		for _, m := range append([]string{"rate", "cpu", "rss", "p50", "p99"}, res.extras()...) {
 			if x := res.median("x." + m); !math.IsNaN(x) {
 				row.Ratios[m] = x

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -254,7 +255,7 @@ func (c *Client) Closed(r conn.CloseReason) {
 	default:
 		level = slog.LevelInfo
 	}
-	s.Log.Log(nil, level, "client connection closed", "cid", c.cid, "remote", c.addr(), "listener", c.listener, "reason", r.String())
+	s.Log.Log(context.Background(), level, "client connection closed", "cid", c.cid, "remote", c.addr(), "listener", c.listener, "reason", r.String())
 	if c.m.events != nil {
 		c.m.events.Disconnected(c)
 	}

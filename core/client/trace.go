@@ -1,6 +1,10 @@
 package client
 
-import "ganglion/core/wire"
+import (
+	"context"
+
+	"ganglion/core/wire"
+)
 
 // trace logs one op. CONNECT is logged without its argument, which holds
 // secrets, and payloads only up to the configured length.
@@ -18,5 +22,5 @@ func (c *Client) trace(s *Settings, op *wire.Op) {
 	case wire.Unsub:
 		args = append(args, "sid", string(op.SID), "max", op.Max)
 	}
-	s.Log.Log(nil, LevelTrace, "<<-", args...)
+	s.Log.Log(context.Background(), LevelTrace, "<<-", args...)
 }

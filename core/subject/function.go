@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -71,11 +72,8 @@ func functionNames() string {
 	return strings.Join(names, ", ")
 }
 
-type argumentError struct{}
-
-func (argumentError) Error() string { return "wrong arguments" }
-
-var errArguments = argumentError{} // replaced by one that names the function
+// errArguments is replaced by an error that names the function.
+var errArguments = errors.New("wrong arguments")
 
 // arguments fills a part from the arguments of its function.
 func (c *compiler) arguments(tok string, o op, args []string) (part, error) {

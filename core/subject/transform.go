@@ -125,7 +125,7 @@ func (c *compiler) token(tok string, last bool) (part, error) {
 // wildcard returns which token of the source is its n-th "*".
 func (c *compiler) wildcard(tok string, n int) (int, error) {
 	switch {
-	case len(c.wild) == 0:
+	case len(c.wild) == 0 && (n > 0 || !c.open()):
 		return 0, c.errorf(`%s names a wildcard and the source has no "*"; add one or write the token out`, tok)
 	case n > len(c.wild):
 		return 0, c.errorf(`%s names wildcard %d and the source has %d; use 1 to %d`, tok, n, len(c.wild), len(c.wild))

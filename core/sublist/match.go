@@ -42,7 +42,7 @@ func (s *Sublist[T]) Match(reader int, subject []byte, r *Result[T]) {
 	l := &s.slots[reader%Slots]
 	l.Lock()
 	l.matches++
-	s.root.next.match(subject, r)
+	s.match(&s.root, subject, r)
 	l.Unlock()
 }
 
@@ -58,38 +58,42 @@ func wellFormed(subject []byte) bool {
 	return prev != '.'
 }
 
-func (l *level[T]) match(subject []byte, r *Result[T]) {
-	for l != nil {
-		if l.fwc != nil {
-			l.fwc.collect(r)
+// match collects what lies below n.
+func (s *Sublist[T]) match(n *node[T], subject []byte, r *Result[T]) {
+	for {
+		if n.fwc != nil {
+			n.fwc.collect(r)
 		}
 		i := bytes.IndexByte(subject, '.')
 		if i < 0 {
-			if l.pwc != nil {
-				l.pwc.collect(r)
+			if n.pwc != nil {
+				n.pwc.collect(r)
 			}
-			if n := l.lits[string(subject)]; n != nil {
-				n.collect(r)
+			if lit := s.kids.get(n, subject); lit != nil {
+				lit.collect(r)
 			}
 			return
 		}
-		n := l.lits[string(subject[:i])]
+		lit := s.kids.get(n, subject[:i])
 		subject = subject[i+1:]
-		if l.pwc != nil {
-			if n == nil {
-				l = l.pwc.next
-				continue
-			}
-			l.pwc.next.match(subject, r)
-		}
-		if n == nil {
+		switch {
+		case n.pwc == nil && lit == nil:
 			return
+		case n.pwc == nil:
+			n = lit
+		case lit == nil:
+			n = n.pwc
+		default:
+			s.match(n.pwc, subject, r)
+			n = lit
 		}
-		l = n.next
 	}
 }
 
 func (n *node[T]) collect(r *Result[T]) {
+	if n.one != nil {
+		r.Plain = append(r.Plain, n.one.Value)
+	}
 	for _, e := range n.plain {
 		r.Plain = append(r.Plain, e.Value)
 	}
@@ -131,10 +135,23 @@ func (s *Sublist[T]) Each(reader int, f func(*Entry[T]) bool) {
 	l := &s.slots[reader%Slots]
 	l.Lock()
 	defer l.Unlock()
-	s.root.each(f)
+	visit := func(n *node[T]) bool { return n.wild(f) }
+	if visit(&s.root) {
+		s.kids.all(visit)
+	}
 }
 
+// wild visits n and the wildcards below it; literal children are in the table
+// and visited from there.
+func (n *node[T]) wild(f func(*Entry[T]) bool) bool {
+	return n.each(f) && (n.pwc == nil || n.pwc.wild(f)) && (n.fwc == nil || n.fwc.each(f))
+}
+
+// each calls f for the entries of n itself.
 func (n *node[T]) each(f func(*Entry[T]) bool) bool {
+	if n.one != nil && !f(n.one) {
+		return false
+	}
 	for _, e := range n.plain {
 		if !f(e) {
 			return false
@@ -145,19 +162,6 @@ func (n *node[T]) each(f func(*Entry[T]) bool) bool {
 			if !f(e) {
 				return false
 			}
-		}
-	}
-	if n.next == nil {
-		return true
-	}
-	for _, c := range []*node[T]{n.next.pwc, n.next.fwc} {
-		if c != nil && !c.each(f) {
-			return false
-		}
-	}
-	for _, c := range n.next.lits {
-		if !c.each(f) {
-			return false
 		}
 	}
 	return true

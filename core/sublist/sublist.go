@@ -1,6 +1,7 @@
 package sublist
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 )
@@ -27,26 +28,7 @@ type Entry[T any] struct {
 
 	node  *node[T]
 	group *group[T]
-	index int // in node.plain or group.members
-}
-
-type group[T any] struct {
-	name    string
-	members []*Entry[T]
-}
-
-type node[T any] struct {
-	next   *level[T]
-	plain  []*Entry[T]
-	queues []*group[T]
-	parent *node[T] // nil at the root's level
-	token  string
-}
-
-type level[T any] struct {
-	lits map[string]*node[T]
-	pwc  *node[T] // *
-	fwc  *node[T] // >
+	index int // in node.plain or group.members; -1 for node.one
 }
 
 // Sublist is a set of subscriptions. Create it with New; it is safe for
@@ -57,13 +39,19 @@ type Sublist[T any] struct {
 
 	// Guarded by all slots for writing, by any for reading.
 	root    node[T]
+	kids    table[T]
+	nodes   uint64 // made so far: ids
 	count   int
 	inserts uint64
 	removes uint64
 }
 
 // New returns an empty Sublist.
-func New[T any]() *Sublist[T] { return &Sublist[T]{} }
+func New[T any]() *Sublist[T] {
+	s := &Sublist[T]{}
+	s.kids.seed = maphash.MakeSeed()
+	return s
+}
 
 // Stats are the counters of a Sublist.
 type Stats struct {
@@ -130,16 +118,7 @@ func hashFirst[S []byte | string](subject S) uint32 {
 // token, > only last). e must not be in a list already.
 func (s *Sublist[T]) Insert(e *Entry[T]) {
 	s.lock()
-	n := s.root.descend(e.Subject)
-	e.node = n
-	if e.Queue == "" {
-		e.index = len(n.plain)
-		n.plain = append(n.plain, e)
-	} else {
-		g := n.group(e.Queue)
-		e.group, e.index = g, len(g.members)
-		g.members = append(g.members, e)
-	}
+	s.descend(e.Subject).add(e)
 	s.count++
 	s.inserts++
 	s.changed(e.Subject)
@@ -173,35 +152,10 @@ func (s *Sublist[T]) remove(e *Entry[T]) bool {
 	if n == nil {
 		return false
 	}
-	if g := e.group; g != nil {
-		g.members = cut(g.members, e.index)
-		if len(g.members) == 0 {
-			n.dropGroup(g)
-		}
-	} else {
-		n.plain = cut(n.plain, e.index)
-	}
-	e.node, e.group = nil, nil
-	n.prune(&s.root)
+	n.drop(e)
+	s.prune(n)
 	s.count--
 	s.removes++
 	s.changed(e.Subject)
 	return true
-}
-
-// cut removes index i by moving the last entry there, and gives memory back when
-// most of it is unused.
-func cut[T any](list []*Entry[T], i int) []*Entry[T] {
-	last := len(list) - 1
-	list[i] = list[last]
-	list[i].index = i
-	list[last] = nil
-	list = list[:last]
-	if last == 0 {
-		return nil
-	}
-	if cap(list) > 64 && last < cap(list)/4 {
-		list = append(make([]*Entry[T], 0, 2*last), list...)
-	}
-	return list
 }

@@ -2,64 +2,125 @@ package sublist
 
 import "strings"
 
-// descend returns the node of subject below n, making what is missing.
-func (n *node[T]) descend(subject string) *node[T] {
+// node is one token of a pattern. Its literal children are in the Sublist's
+// table, under its id.
+type node[T any] struct {
+	id     uint64
+	kids   int // literal children
+	pwc    *node[T]
+	fwc    *node[T]
+	parent *node[T] // nil at the root
+	token  string
+
+	// Plain subscriptions: most nodes have one, which is at hand without
+	// another hop; index -1.
+	one    *Entry[T]
+	plain  []*Entry[T]
+	queues []*group[T]
+}
+
+type group[T any] struct {
+	name    string
+	members []*Entry[T]
+}
+
+// descend returns the node of subject, making what is missing.
+func (s *Sublist[T]) descend(subject string) *node[T] {
+	n := &s.root
 	for rest, more := subject, true; more; {
 		var token string
 		token, rest, more = strings.Cut(rest, ".")
-		if n.next == nil {
-			n.next = &level[T]{}
-		}
-		l := n.next
-		var child *node[T]
+		var next *node[T]
 		switch token {
 		case "*":
-			child = l.pwc
+			next = n.pwc
 		case ">":
-			child = l.fwc
+			next = n.fwc
 		default:
-			child = l.lits[token]
+			next = s.kids.get(n, []byte(token))
 		}
-		if child == nil {
-			child = &node[T]{parent: n, token: token}
+		if next == nil {
+			s.nodes++
+			next = &node[T]{id: s.nodes, parent: n, token: token}
 			switch token {
 			case "*":
-				l.pwc = child
+				n.pwc = next
 			case ">":
-				l.fwc = child
+				n.fwc = next
 			default:
-				if l.lits == nil {
-					l.lits = make(map[string]*node[T], 1)
-				}
-				l.lits[token] = child
+				s.kids.put(n, next)
 			}
 		}
-		n = child
+		n = next
 	}
 	return n
 }
 
-// prune removes n and its ancestors up to root as far as they are empty.
-func (n *node[T]) prune(root *node[T]) {
-	for n != root && n.plain == nil && n.queues == nil && n.next == nil {
+// prune removes n and its ancestors as far as they are empty.
+func (s *Sublist[T]) prune(n *node[T]) {
+	for n != &s.root && n.one == nil && n.plain == nil && n.queues == nil && n.kids == 0 && n.pwc == nil && n.fwc == nil {
 		p := n.parent
-		l := p.next
 		switch n.token {
 		case "*":
-			l.pwc = nil
+			p.pwc = nil
 		case ">":
-			l.fwc = nil
+			p.fwc = nil
 		default:
-			delete(l.lits, n.token)
-			if len(l.lits) == 0 {
-				l.lits = nil
-			}
-		}
-		if l.lits == nil && l.pwc == nil && l.fwc == nil {
-			p.next = nil
+			s.kids.remove(p, n)
 		}
 		n = p
 	}
+}
+
+func (n *node[T]) add(e *Entry[T]) {
+	e.node = n
+	switch {
+	case e.Queue != "":
+		g := n.group(e.Queue)
+		e.group, e.index = g, len(g.members)
+		g.members = append(g.members, e)
+	case n.one == nil:
+		n.one, e.index = e, -1
+	default:
+		e.index = len(n.plain)
+		n.plain = append(n.plain, e)
+	}
+}
+
+func (n *node[T]) drop(e *Entry[T]) {
+	switch g := e.group; {
+	case g != nil:
+		if g.members = cut(g.members, e.index); len(g.members) == 0 {
+			n.dropGroup(g)
+		}
+	case e.index >= 0:
+		n.plain = cut(n.plain, e.index)
+	default:
+		n.one = nil
+		if last := len(n.plain) - 1; last >= 0 {
+			n.one = n.plain[last]
+			n.plain = cut(n.plain, last)
+			n.one.index = -1
+		}
+	}
+	e.node, e.group = nil, nil
+}
+
+// cut removes index i by moving the last entry there, and gives memory back when
+// most of it is unused.
+func cut[T any](list []*Entry[T], i int) []*Entry[T] {
+	last := len(list) - 1
+	list[i] = list[last]
+	list[i].index = i
+	list[last] = nil
+	list = list[:last]
+	if last == 0 {
+		return nil
+	}
+	if cap(list) > 64 && last < cap(list)/4 {
+		list = append(make([]*Entry[T], 0, 2*last), list...)
+	}
+	return list
 }
 
 func (n *node[T]) group(name string) *group[T] {

@@ -1,0 +1,54 @@
+# make run        start a broker on 4222 with monitoring on 8222
+# make test       every test, the race detector on for the core (under 10 minutes on 2 cores)
+# make lint       vet, staticcheck, formatting, tidiness, cross builds
+# make test-net   tests that need network namespaces
+# make test-browser  tests with JavaScript clients (node; later chromium)
+# make test-long  the 10 minute soak
+# make fuzz       each fuzzer for FUZZTIME (60s)
+# make bench      against nats-server; ONLY=1:1,req selects scenarios
+
+FUZZTIME ?= 60s
+ONLY     ?=
+BENCH    ?=
+
+.PHONY: run build test lint test-net test-browser test-long fuzz bench
+
+run:
+	go run ./cmd/ganglion -m 8222
+
+build:
+	go build -trimpath -ldflags "-s -w" -o bin/ganglion ./cmd/ganglion
+
+test:
+	go test -race -timeout 9m ./core/... ./listeners/...
+	go test -timeout 5m ./cmd/... ./examples/...
+	go test -run Alloc ./core/...
+
+lint:
+	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+	for t in linux/amd64 linux/arm64 linux/arm darwin/arm64 darwin/amd64 windows/amd64; do \
+		echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/ganglion || exit 1; \
+		GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./core/... ./listeners/... ./cmd/... || exit 1; \
+	done
+
+test-net:
+	go test -count=1 -tags net -run Net ./core/...
+
+test-browser:
+	go test -count=1 -tags browser -timeout 9m ./core/brokertest/...
+
+test-long:
+	go test -count=1 -tags long -run Soak -timeout 20m -v ./core/brokertest/...
+
+fuzz:
+	@set -e; for p in $$(go list ./core/... ./cmd/...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+bench:
+	go run ./cmd/ganglion-bench $(if $(ONLY),-only '$(ONLY)') $(BENCH)
