@@ -59,6 +59,10 @@ type Conn struct {
 	rest  []byte // unconsumed bytes of an op that is not whole yet
 	pause time.Duration
 
+	// held is set while a worker holds the connection. Epoll alone sees to that;
+	// the atomic is what carries one holder's writes over to the next.
+	held atomic.Bool
+
 	congested atomic.Bool
 	reason    atomic.Uint32
 	pending   atomic.Int64 // copy of out.pending for lock-free looks

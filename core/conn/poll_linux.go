@@ -109,6 +109,7 @@ func (p *poller) ctl(op int, c *Conn) error {
 
 // rearm lets the set report c again.
 func (p *poller) rearm(c *Conn) {
+	c.held.Store(false)
 	if err := p.ctl(syscall.EPOLL_CTL_MOD, c); err != nil {
 		c.Close(ReadError)
 		c.readerGone()
@@ -193,7 +194,7 @@ func (w *worker) turn() {
 	for i := range w.n {
 		ev := &w.events[i]
 		c := p.table[ev.Fd]
-		if c != nil && c.slot.gen != ev.Pad {
+		if c != nil && (c.slot.gen != ev.Pad || c.held.Swap(true)) {
 			c = nil
 		}
 		w.conns[i] = c

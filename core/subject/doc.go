@@ -42,7 +42,7 @@
 //
 // A cut outside the token leaves it whole. This is what nats-server 2.15 does,
 // accidents included where a configuration may rest on them: an index of 0 or
-// below is the subject's first token, partition(N,n) of a source without "*"
+// below is the subject's first token, partition of a source without wildcards
 // hashes nothing, N = 0 gives 0. There are two differences, both on the generous
 // side: names of functions may be in any case (nats-server takes Split and split
 // but not SPLIT), and split never makes an empty token (nats-server makes one of

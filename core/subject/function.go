@@ -97,14 +97,15 @@ func (c *compiler) arguments(tok string, o op, args []string) (part, error) {
 	case opRandom:
 		return p, nil
 	case opPartition:
-		p.whole = len(args) == 1
+		literal := len(c.wild) == 0 && !c.open() // hashes nothing, as in nats-server
+		p.whole = len(args) == 1 && !literal
 		for _, a := range args[1:] {
 			n, ok := number(a)
 			if !ok {
 				return part{}, errArguments
 			}
-			if len(c.wild) == 0 && !c.open() {
-				continue // as nats-server: hashes nothing
+			if literal {
+				continue
 			}
 			at, err := c.wildcard(tok, n)
 			if err != nil {
