@@ -14,7 +14,8 @@ import (
 type raw struct {
 	t testing.TB
 	net.Conn
-	r *bufio.Reader
+	r     *bufio.Reader
+	pings bool // PINGs of the server are lines to be expected
 }
 
 // dial connects and reads INFO.
@@ -53,6 +54,9 @@ func (c *raw) line() string {
 	s, err := c.r.ReadString('\n')
 	if err != nil {
 		c.t.Fatalf("read: %v after %q", err, s)
+	}
+	if s == "PING\r\n" && !c.pings {
+		return c.line()
 	}
 	return strings.TrimRight(s, "\r\n")
 }
