@@ -9,6 +9,7 @@ import (
 )
 
 func processCPU(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
+func threadCPU() time.Duration              { return 0 }
 func machineCPU() (time.Duration, error)    { return 0, errors.ErrUnsupported }
 func processRSS(int) (int64, error)         { return 0, errors.ErrUnsupported }
 func pinSelf(int) error                     { return errors.ErrUnsupported }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,9 @@ func (s *session) measure(o options, count func() int64) (leg, error) {
 	if err := s.sleep(o.warmup); err != nil {
 		return leg{}, err
 	}
+	probing, stopProbe := context.WithCancel(s.ctx)
+	defer stopProbe()
+	probe := startProbe(probing)
 	s.measuring.Store(true)
 	from, err := s.look(count)
 	if err != nil {
@@ -125,6 +129,7 @@ func (s *session) measure(o options, count func() int64) (leg, error) {
 	if err != nil {
 		return leg{}, err
 	}
+	stopProbe()
 	rss, err := s.srv.rss()
 	if err != nil {
 		return leg{}, err
@@ -138,7 +143,7 @@ func (s *session) measure(o options, count func() int64) (leg, error) {
 	return leg{
 		Messages: n, Seconds: took, Rate: float64(n) / took,
 		CPU: float64(server) / float64(n), OwnCPU: float64(own) / float64(n), RSS: rss,
-		Foreign: max(0, foreign.Seconds()/took),
+		Foreign: max(0, foreign.Seconds()/took), Probe: <-probe,
 	}, nil
 }
 

@@ -209,9 +209,9 @@ func (r result) extras() []string {
 func oneLine(p pair) string {
 	s := ""
 	if p.Ganglion.Rate > 0 {
-		s = fmt.Sprintf("throughput %.2f, cpu %.2f (%.0f / %.0f ns, own %.0f / %.0f, foreign %.2f / %.2f)",
+		s = fmt.Sprintf("throughput %.2f, cpu %.2f (%.0f / %.0f ns, own %.0f / %.0f, foreign %.2f / %.2f, probe %.0f / %.0f)",
 			ratio(p.Ganglion.Rate, p.Nats.Rate), ratio(p.Ganglion.CPU, p.Nats.CPU),
-			p.Ganglion.CPU, p.Nats.CPU, p.Ganglion.OwnCPU, p.Nats.OwnCPU, p.Ganglion.Foreign, p.Nats.Foreign)
+			p.Ganglion.CPU, p.Nats.CPU, p.Ganglion.OwnCPU, p.Nats.OwnCPU, p.Ganglion.Foreign, p.Nats.Foreign, p.Ganglion.Probe, p.Nats.Probe)
 	}
 	if p.Ganglion.P99 > 0 {
 		s += fmt.Sprintf(", p50 %.2f, p99 %.2f (%.0f / %.0f µs)", ratio(p.Ganglion.P50, p.Nats.P50),

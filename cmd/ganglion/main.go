@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
 
+	"ganglion/cmd/ganglion/cli"
 	"ganglion/cmd/ganglion/config"
 	"ganglion/cmd/ganglion/daemon"
 	"ganglion/core/wire"
@@ -19,6 +21,11 @@ const version = "0.1.0"
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	if len(args) > 0 && cli.Is(args[0]) {
+		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer cancel()
+		return cli.Run(ctx, args, os.Stdin, os.Stdout, os.Stderr)
+	}
 	cmd, err := config.Parse(args, os.Stderr)
 	if err != nil {
 		return fail(err)
