@@ -25,15 +25,6 @@ func processCPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// threadCPU is the CPU time of the calling thread.
-func threadCPU() time.Duration {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
-}
-
 // machineCPU is the time that all cores together have been busy, with whatever,
 // including what the host took away. Resolution is 10 ms.
 func machineCPU() (time.Duration, error) {

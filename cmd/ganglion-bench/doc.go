@@ -29,9 +29,12 @@
 // 64 MiB at which it cuts slow consumers.
 //
 // A pair is one leg of each server, the order alternating from pair to pair.
-// A fixed piece of CPU work is timed around each leg; when it differs by more
-// than 15 % within a pair, the machine was not the same machine, and the pair
-// is repeated (a bounded number of times).
+// Pairs are repeated (a bounded number of times) when the machine was not the
+// same for both: a fixed piece of CPU work timed around each leg differs by
+// more than 15 %, other processes used the cores, or the host of a virtual
+// machine moved its cores apart (probe_linux.go, by far the largest effect).
+// What cannot be repeated any more is filled up with the least disturbed pairs,
+// and said under the table. Errors are never repeated.
 //
 // # Platforms
 //

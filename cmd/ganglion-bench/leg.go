@@ -14,7 +14,7 @@ type leg struct {
 	OwnCPU   float64 `json:"own_cpu_ns,omitempty"` // of this program, per message
 	RSS      int64   `json:"rss,omitempty"`        // at the end of the measured window
 	Foreign  float64 `json:"foreign,omitempty"`    // cores used by neither of us, or taken by the host
-	Probe    float64 `json:"probe_ns,omitempty"`   // see probe.go
+	Far      float64 `json:"far"`                  // share of the time that the cores were far apart, see probe_linux.go
 	P50      float64 `json:"p50_ns,omitempty"`
 	P99      float64 `json:"p99_ns,omitempty"`
 

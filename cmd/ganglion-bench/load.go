@@ -143,7 +143,7 @@ func (s *session) measure(o options, count func() int64) (leg, error) {
 	return leg{
 		Messages: n, Seconds: took, Rate: float64(n) / took,
 		CPU: float64(server) / float64(n), OwnCPU: float64(own) / float64(n), RSS: rss,
-		Foreign: max(0, foreign.Seconds()/took), Probe: <-probe,
+		Foreign: max(0, foreign.Seconds()/took), Far: <-probe,
 	}, nil
 }
 

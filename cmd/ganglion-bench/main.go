@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 )
 
@@ -59,7 +60,7 @@ func main() {
 var errMissed = errors.New("floors missed")
 
 func run(f flags) error {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 
 	files, err := raiseFiles()
@@ -101,7 +102,9 @@ func tuneSelf() {
 
 // newRunner builds the servers that were not given.
 func newRunner(ctx context.Context, f flags, dir string) (*runner, error) {
+	spare := spareTime
 	r := &runner{
+		spare:    &spare,
 		opts:     f.options,
 		env:      serverEnv{gogc: f.gogc, procs: f.procs, core: -1, logs: dir},
 		ganglion: product{name: "ganglion", path: f.ganglion},
@@ -182,15 +185,18 @@ func runAll(ctx context.Context, r *runner, chosen []scenario) (results []result
 
 // judge is the exit status: failures always count, floors under -check.
 func judge(ctx context.Context, check bool, results []result) error {
-	missed := 0
+	missed, failed := 0, 0
 	for _, res := range results {
 		if res.err != nil {
-			return fmt.Errorf("%s: %w", res.scenario.name, res.err)
+			failed++
 		}
 		missed += len(res.missed())
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return errors.New("interrupted")
+	case failed > 0:
+		return fmt.Errorf("%d scenarios failed", failed)
 	}
 	if check && missed > 0 {
 		return fmt.Errorf("%w: %d", errMissed, missed)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,10 +26,13 @@ type options struct {
 const (
 	maxDrift   = 0.15 // of the calibration loop within a pair
 	maxForeign = 0.10 // cores that somebody else used during a leg
-	maxRedos   = 4    // pairs thrown away per scenario
+	maxFar     = 0.15 // difference between the legs' shares of distant cores
+	maxRedos   = 6    // pairs thrown away per scenario
 
 	quietPatience = 10 * time.Second // waiting for others to finish, before a pair
-	quietBudget   = 5 * time.Minute  // and in all
+	// spareTime is for all waiting and repeating, so that a run ends within the
+	// hour on the busiest machine.
+	spareTime = 15 * time.Minute
 )
 
 // runner takes scenarios through their pairs.
@@ -39,7 +43,7 @@ type runner struct {
 	nats     product
 	progress io.Writer
 
-	waited time.Duration // of quietBudget
+	spare *time.Duration // what is left of spareTime
 }
 
 // result is a scenario with all its pairs.
@@ -63,24 +67,32 @@ func (r *runner) run(ctx context.Context, sc scenario) result {
 	if sc.pairs > 0 {
 		want = sc.pairs
 	}
-	for len(res.pairs) < want {
-		p, err := r.pair(ctx, sc, (len(res.pairs)+res.redone)%2 == 1)
+	var clean, other []pair
+	for try := 0; len(clean) < want; try++ {
+		begin := time.Now()
+		p, err := r.pair(ctx, sc, try%2 == 1)
 		if err != nil {
 			// Never repeated: a message lost once in six legs is not noise.
 			res.err = err
-			return res
+			break
 		}
-		if why := p.disturbed(); why != "" && !sc.steady {
-			if res.redone < maxRedos {
-				res.redone++
-				fmt.Fprintf(r.progress, "  %s: repeating: %s\n", sc.name, why)
-				continue
-			}
-			res.disturbed++
+		why := p.disturbance()
+		if why == "" || sc.steady {
+			clean = append(clean, p)
+			fmt.Fprintf(r.progress, "  %s %d/%d: %s\n", sc.name, len(clean), want, oneLine(p))
+			continue
 		}
-		res.pairs = append(res.pairs, p)
-		fmt.Fprintf(r.progress, "  %s %d/%d: %s\n", sc.name, len(res.pairs), want, oneLine(p))
+		other = append(other, p)
+		fmt.Fprintf(r.progress, "  %s (%s): %s\n", sc.name, why, oneLine(p))
+		*r.spare -= time.Since(begin)
+		if enough := len(clean)+len(other) >= want; enough && (len(other) >= maxRedos || *r.spare <= 0) {
+			break
+		}
 	}
+	// What is missing is made up with the least disturbed.
+	slices.SortStableFunc(other, func(a, b pair) int { return cmp.Compare(a.score(), b.score()) })
+	fill := min(len(other), max(0, want-len(clean)))
+	res.pairs, res.disturbed, res.redone = append(clean, other[:fill]...), fill, len(other)-fill
 	return res
 }
 
@@ -122,12 +134,25 @@ func (r *runner) leg(ctx context.Context, sc scenario, prod product) (leg, error
 	return sc.run(ctx, st)
 }
 
-// disturbed is why p should not count, if so.
-func (p pair) disturbed() string {
-	switch foreign := max(p.Ganglion.Foreign, p.Nats.Foreign); {
-	case foreign > maxForeign:
-		return fmt.Sprintf("somebody else used %.2f cores", foreign)
-	case p.Drift > maxDrift:
+// disturbances are by how much p exceeds each bound: up to 1 is fine.
+func (p pair) disturbances() (foreign, drift, far float64) {
+	return max(p.Ganglion.Foreign, p.Nats.Foreign) / maxForeign, p.Drift / maxDrift, math.Abs(p.Ganglion.Far-p.Nats.Far) / maxFar
+}
+
+// score is 1 or less for a good pair.
+func (p pair) score() float64 {
+	foreign, drift, far := p.disturbances()
+	return max(foreign, drift, far)
+}
+
+// disturbance is why p should not count, empty if it should.
+func (p pair) disturbance() string {
+	switch foreign, drift, far := p.disturbances(); {
+	case foreign > 1:
+		return "others were busy"
+	case far > 1:
+		return "cores were moved"
+	case drift > 1:
 		return fmt.Sprintf("machine drifted by %.0f %%", p.Drift*100)
 	}
 	return ""
@@ -137,7 +162,7 @@ func (p pair) disturbed() string {
 func (r *runner) awaitQuiet(ctx context.Context) {
 	const look = 100 * time.Millisecond
 	begin := time.Now()
-	for r.waited+time.Since(begin) < quietBudget && time.Since(begin) < quietPatience && ctx.Err() == nil {
+	for *r.spare > time.Since(begin) && time.Since(begin) < quietPatience && ctx.Err() == nil {
 		before, err := machineCPU()
 		nap(look)
 		after, _ := machineCPU()
@@ -145,7 +170,7 @@ func (r *runner) awaitQuiet(ctx context.Context) {
 			break
 		}
 	}
-	r.waited += time.Since(begin)
+	*r.spare -= time.Since(begin)
 }
 
 // settleMachine leaves nothing of a leg to the next one: our garbage (collection is off
@@ -209,9 +234,9 @@ func (r result) extras() []string {
 func oneLine(p pair) string {
 	s := ""
 	if p.Ganglion.Rate > 0 {
-		s = fmt.Sprintf("throughput %.2f, cpu %.2f (%.0f / %.0f ns, own %.0f / %.0f, foreign %.2f / %.2f, probe %.0f / %.0f)",
+		s = fmt.Sprintf("throughput %.2f, cpu %.2f (%.0f / %.0f ns, own %.0f / %.0f, foreign %.2f / %.2f, far %.2f / %.2f)",
 			ratio(p.Ganglion.Rate, p.Nats.Rate), ratio(p.Ganglion.CPU, p.Nats.CPU),
-			p.Ganglion.CPU, p.Nats.CPU, p.Ganglion.OwnCPU, p.Nats.OwnCPU, p.Ganglion.Foreign, p.Nats.Foreign, p.Ganglion.Probe, p.Nats.Probe)
+			p.Ganglion.CPU, p.Nats.CPU, p.Ganglion.OwnCPU, p.Nats.OwnCPU, p.Ganglion.Foreign, p.Nats.Foreign, p.Ganglion.Far, p.Nats.Far)
 	}
 	if p.Ganglion.P99 > 0 {
 		s += fmt.Sprintf(", p50 %.2f, p99 %.2f (%.0f / %.0f µs)", ratio(p.Ganglion.P50, p.Nats.P50),

@@ -108,7 +108,7 @@ func (s *server) explain(err error) error {
 	if len(b) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w; last words of %s:\n%s", err, s.name, b[max(0, len(b)-800):])
+	return fmt.Errorf("%w\nlast words of %s:\n%s", err, s.name, b[max(0, len(b)-800):])
 }
 
 // kill ends the process at once: what a server does on its way out is not

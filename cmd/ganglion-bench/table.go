@@ -75,10 +75,11 @@ func printNotes(w io.Writer, results []result) {
 	for _, r := range results {
 		switch {
 		case r.err != nil:
-			fmt.Fprintf(w, "- **%s failed** after %d pairs: %s\n", r.scenario.name, len(r.pairs), strings.ReplaceAll(r.err.Error(), "\n", "; "))
+			why, _, _ := strings.Cut(r.err.Error(), "\n") // the server's log, on the next lines, went to stderr
+			fmt.Fprintf(w, "- **%s failed** after %d pairs: %s\n", r.scenario.name, len(r.pairs), why)
 		case r.disturbed > 0:
-			fmt.Fprintf(w, "- %s: %d of %d pairs were disturbed (calibration off by more than %.0f %%, or others used more than %.2f cores); %d more were thrown away.\n",
-				r.scenario.name, r.disturbed, len(r.pairs), maxDrift*100, maxForeign, r.redone)
+			fmt.Fprintf(w, "- %s: %d of the %d pairs were disturbed (others on the machine, cores moved by the host, calibration off); %d worse ones were dropped.\n",
+				r.scenario.name, r.disturbed, len(r.pairs), r.redone)
 		}
 	}
 	fmt.Fprintln(w)
@@ -180,7 +181,7 @@ type resultRow struct {
 	Ratios    map[string]float64 `json:"median_ratios"`
 	Missed    []string           `json:"missed,omitempty"`
 	Error     string             `json:"error,omitempty"`
-	Redone    int                `json:"pairs_thrown_away"`
+	Redone    int                `json:"pairs_dropped"`
 	Disturbed int                `json:"pairs_disturbed"`
 	Pairs     []pair             `json:"pairs"`
 }

@@ -8,33 +8,46 @@ import (
 	"ganglion/core/wire"
 )
 
-// Subscription is the interest of one Sink in one subject pattern.
+// Subscription is the interest of one Sink in one subject pattern. What a
+// delivery looks at stands first, in one cache line.
 type Subscription struct {
-	entry   sublist.Entry[*Subscription]
-	account *Account
-
 	// Static after construction.
-	Sink     Sink
-	SID      string
-	Head     string // "HMSG subject sid " for a literal subject, else ""
-	Listener string // whose clients' deliver hooks apply; "" for none
+	Sink Sink
+	// Head is what stands on the wire around a message's subject: "HMSG subject
+	// sid " whole when the pattern is literal, and " sid " otherwise.
+	Head    string
+	Literal bool
 
 	// Guarded by the Sink's own lock.
+	Closed bool  // nothing more is delivered
 	Msgs   int64 // delivered
 	Max    int64 // ends after so many; 0 is never
-	Closed bool  // nothing more is delivered
+
+	entry    sublist.Entry[*Subscription]
+	account  *Account
+	Listener string // whose clients' deliver hooks apply; "" for none
 }
 
 // NewSubscription returns a subscription to be given to Account.Subscribe. queue
 // is "" for a plain one.
 func NewSubscription(sink Sink, subject, queue, sid string) *Subscription {
-	s := &Subscription{Sink: sink, SID: sid}
-	s.entry.Subject, s.entry.Queue = subject, queue
-	if !strings.ContainsAny(subject, "*>") {
+	s := &Subscription{Sink: sink, Literal: !strings.ContainsAny(subject, "*>")}
+	if s.Literal {
 		s.Head = "HMSG " + subject + " " + sid + " "
-		s.entry.Subject, s.SID = s.Head[5:5+len(subject)], s.Head[6+len(subject):len(s.Head)-1]
+		subject = s.Head[5 : 5+len(subject)]
+	} else {
+		s.Head = " " + sid + " "
 	}
+	s.entry.Subject, s.entry.Queue = subject, queue
 	return s
+}
+
+// SID returns the id that the subscriber gave the subscription.
+func (s *Subscription) SID() string {
+	if s.Literal {
+		return s.Head[6+len(s.entry.Subject) : len(s.Head)-1]
+	}
+	return s.Head[1 : len(s.Head)-1]
 }
 
 // Subject returns the pattern.
@@ -46,7 +59,7 @@ func (s *Subscription) Queue() string { return s.entry.Queue }
 // Account returns where s is or was subscribed.
 func (s *Subscription) Account() *Account { return s.account }
 
-// Sink is anything that receives.
+// Sink is anything that receives. The object behind it must be a pointer.
 type Sink interface {
 	// Stage appends sub's copy of m to st, which the publisher's batch owns: no
 	// lock, no wake-up, m is not kept. It returns false when the message is not

@@ -25,28 +25,23 @@ func (c *Client) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg
 		c.stageAnew(st, sub, m, flags&flagHeaders != 0)
 		return true
 	}
-	head := sub.Head
-	if m.HdrLen == 0 {
-		if head != "" {
-			head = head[1:] // HMSG becomes MSG
-		}
-	}
-	n := len(m.Subject) + len(sub.SID) + 8
+	n := len(m.Subject) + len(sub.Head) + 5
 	if len(m.Tail) < borrowMin {
 		n += len(m.Tail)
 	}
 	b := st.Reserve(n)
-	if head != "" {
-		b = append(b, head...)
-	} else {
+	switch {
+	case sub.Literal && m.HdrLen == 0:
+		b = append(b, sub.Head[1:]...)
+	case sub.Literal:
+		b = append(b, sub.Head...)
+	default:
 		if m.HdrLen > 0 {
 			b = append(b, 'H')
 		}
 		b = append(b, "MSG "...)
 		b = append(b, m.Subject...)
-		b = append(b, ' ')
-		b = append(b, sub.SID...)
-		b = append(b, ' ')
+		b = append(b, sub.Head...)
 	}
 	if len(m.Tail) < borrowMin {
 		st.Set(append(b, m.Tail...))
@@ -60,8 +55,8 @@ func (c *Client) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg
 
 // stageAnew encodes a message whose published form can't be passed on as it is.
 func (c *Client) stageAnew(st *account.Stage, sub *account.Subscription, m *wire.Msg, headers bool) {
-	n := len(m.Subject) + len(sub.SID) + len(m.Reply) + len(m.Data) + 64
-	st.Set(wire.AppendMsg(st.Reserve(n), m, sub.SID, headers))
+	n := len(m.Subject) + len(sub.SID()) + len(m.Reply) + len(m.Data) + 64
+	st.Set(wire.AppendMsg(st.Reserve(n), m, sub.SID(), headers))
 	size := len(m.Data)
 	if !headers {
 		size -= m.HdrLen

@@ -47,7 +47,7 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 // detail describes a subscription; the caller holds the outbound lock of its
 // client.
 func detail(s *account.Subscription, cid uint64) monitor.SubDetail {
-	return monitor.SubDetail{Account: account.Global, AccountTag: account.Global, Subject: s.Subject(), Queue: s.Queue(), SID: s.SID, Msgs: s.Msgs, Max: s.Max, CID: cid}
+	return monitor.SubDetail{Account: account.Global, AccountTag: account.Global, Subject: s.Subject(), Queue: s.Queue(), SID: s.SID(), Msgs: s.Msgs, Max: s.Max, CID: cid}
 }
 
 // Subscriptions returns the subscriptions of all open sessions.

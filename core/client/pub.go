@@ -29,7 +29,18 @@ func (c *Client) publish(b *router.Batch, s *Settings, m *wire.Msg) {
 }
 
 // reserved is a quick test for subjects that admit looks at closely.
-func reserved(subj []byte) bool { return len(subj) > 0 && (subj[0] == '$' || subj[0] == '_') }
+func reserved(subj []byte) bool {
+	if len(subj) < 4 {
+		return false
+	}
+	switch subj[0] {
+	case '_':
+		return subj[1] == 'R' || subj[1] == 'G'
+	case '$':
+		return subj[1] == 'G' || subj[1] == 'N' || subj[1] == 'J'
+	}
+	return false
+}
 
 // admit is publish's uncommon part: reserved subjects, pedantic, verbose. It
 // returns false if the message is refused.
@@ -99,7 +110,7 @@ func (c *Client) tell503(b *router.Batch, sub *account.Subscription, reply, name
 	hdr := wire.AppendNoResponders(nil, name)
 	m := wire.Msg{Subject: bytes.Clone(reply), Data: hdr, HdrLen: len(hdr)}
 	st := b.Own(c)
-	st.Set(wire.AppendMsg(st.Reserve(len(reply)+len(sub.SID)+len(hdr)+64), &m, sub.SID, true))
+	st.Set(wire.AppendMsg(st.Reserve(len(reply)+len(sub.SID())+len(hdr)+64), &m, sub.SID(), true))
 	st.Delivered(sub, len(hdr))
 	return true
 }

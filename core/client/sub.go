@@ -35,7 +35,7 @@ func (c *Client) subscribe(b *router.Batch, s *Settings, op *wire.Op) {
 	sub := account.NewSubscription(c, subj, queue, string(op.SID))
 	sub.Listener = c.listener
 	c.conn.Lock()
-	known := c.subs.get(sub.SID) != nil
+	known := c.subs.get(sub.SID()) != nil
 	full := !known && s.MaxSubs > 0 && c.subs.len() >= s.MaxSubs
 	closed := c.conn.IsClosed()
 	if !known && !full && !closed {
@@ -93,7 +93,7 @@ func (s *subset) get(sid string) *account.Subscription {
 		return s.many[sid]
 	}
 	for _, sub := range s.few {
-		if sub.SID == sid {
+		if sub.SID() == sid {
 			return sub
 		}
 	}
@@ -108,16 +108,16 @@ func (s *subset) add(sub *account.Subscription) {
 	if s.many == nil {
 		s.many = make(map[string]*account.Subscription, 2*fewSubs)
 		for _, x := range s.few {
-			s.many[x.SID] = x
+			s.many[x.SID()] = x
 		}
 		s.few = nil
 	}
-	s.many[sub.SID] = sub
+	s.many[sub.SID()] = sub
 }
 
 func (s *subset) remove(sub *account.Subscription) {
 	if s.many != nil {
-		delete(s.many, sub.SID)
+		delete(s.many, sub.SID())
 		if len(s.many) == 0 {
 			s.many = nil
 		}

@@ -12,7 +12,10 @@ import (
 const (
 	// eventsPerWait is how many ready connections a worker takes at a time.
 	eventsPerWait = 16
-	interest      = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
+	// manyReady is how many ready connections make it worth waking another
+	// worker before they are read.
+	manyReady = 4
+	interest  = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
 )
 
 // slot is a Conn's place in the poller's table.
@@ -166,7 +169,7 @@ func (w *worker) run() {
 			w.handOver()
 			return
 		}
-		if w.n > 1 {
+		if w.n >= manyReady {
 			w.handOver()
 		}
 		w.turn()

@@ -32,7 +32,11 @@ type Batch struct {
 	counter *Counters
 
 	last  *entry  // interest in the subject published last
-	cache []entry // direct-mapped by account and subject
+	cache []entry // direct-mapped by subject
+	// missed holds, for each place in cache, a check of the subject that was
+	// looked for there last; once is for those that came for the first time.
+	missed []uint32
+	once   entry
 
 	stages   table
 	open     []*account.Stage // in order of first touch
@@ -95,13 +99,14 @@ func (b *Batch) Own(from account.Sink) *account.Stage {
 
 // stage returns the stage of receiver to for messages of from.
 func (b *Batch) stage(from, to account.Sink) *account.Stage {
-	if to == from {
+	key := object(to)
+	if key == object(from) {
 		return b.Own(from)
 	}
-	st, slot := b.stages.find(to)
+	st, slot := b.stages.find(key)
 	if st == nil {
 		st = b.newStage(to)
-		b.stages.put(slot, to, st)
+		b.stages.put(slot, key, st)
 		b.open = append(b.open, st)
 	}
 	st.Sender = from

@@ -9,7 +9,7 @@ import (
 // table finds the stage of a receiver: open addressing over the sink's address,
 // because a Go map would cost more than the delivery itself.
 type table struct {
-	keys   []account.Sink
+	keys   []unsafe.Pointer // addresses of the sinks' objects
 	stages []*account.Stage
 	used   int
 }
@@ -18,14 +18,17 @@ const minTable = 64
 
 type iface struct{ typ, data unsafe.Pointer }
 
-// hash mixes the address of the sink's object. Objects don't move in Go's heap.
-func hash(s account.Sink) uint {
-	p := uint64(uintptr((*iface)(unsafe.Pointer(&s)).data)) * 0x9E3779B97F4A7C15
-	return uint(p >> 32)
+// object returns the address of the sink's object. Sinks are pointers, so it
+// identifies them, and comparing it costs less than comparing interfaces.
+func object(s account.Sink) unsafe.Pointer { return (*iface)(unsafe.Pointer(&s)).data }
+
+// hash mixes the address. Objects don't move in Go's heap.
+func hash(p unsafe.Pointer) uint {
+	return uint(uint64(uintptr(p)) * 0x9E3779B97F4A7C15 >> 32)
 }
 
 // find returns the stage of to, or nil and the slot to put it into.
-func (t *table) find(to account.Sink) (*account.Stage, uint) {
+func (t *table) find(to unsafe.Pointer) (*account.Stage, uint) {
 	if t.keys == nil {
 		t.grow(minTable)
 	}
@@ -40,7 +43,7 @@ func (t *table) find(to account.Sink) (*account.Stage, uint) {
 	}
 }
 
-func (t *table) put(slot uint, to account.Sink, st *account.Stage) {
+func (t *table) put(slot uint, to unsafe.Pointer, st *account.Stage) {
 	t.keys[slot], t.stages[slot] = to, st
 	if t.used++; t.used*2 > len(t.keys) {
 		t.grow(2 * len(t.keys))
@@ -49,7 +52,7 @@ func (t *table) put(slot uint, to account.Sink, st *account.Stage) {
 
 func (t *table) grow(n int) {
 	keys, stages := t.keys, t.stages
-	t.keys, t.stages = make([]account.Sink, n), make([]*account.Stage, n)
+	t.keys, t.stages = make([]unsafe.Pointer, n), make([]*account.Stage, n)
 	mask := uint(n - 1)
 	for k, s := range keys {
 		if s == nil {

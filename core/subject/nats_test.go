@@ -50,7 +50,7 @@ func published(t *testing.T, s *server.Server, subjs []string) map[string]string
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	var b strings.Builder
-	b.WriteString("CONNECT {\"verbose\":false}\r\nSUB > 1\r\n")
+	b.WriteString("CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB > 1\r\n")
 	for i, subj := range subjs {
 		payload := fmt.Sprint(i)
 		fmt.Fprintf(&b, "PUB %s %d\r\n%s\r\n", subj, len(payload), payload)

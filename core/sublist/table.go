@@ -61,7 +61,7 @@ func (t *table[T]) get(parent *node[T], token []byte) *node[T] {
 		if c.node == nil {
 			return nil
 		}
-		if c.hash == h && c.node.parent == parent && c.node.token == string(token) {
+		if c.hash == h && c.node.parent == parent && c.node.is(token) {
 			return c.node
 		}
 	}

@@ -1,0 +1,44 @@
+// Package natstest starts real nats-servers in tests. It is the only package
+// that imports the server, so that nothing of it gets into a binary.
+package natstest
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// StartNATS starts a nats-server with a configuration, on a free port of the
+// loopback whatever that says, and returns its address. The test's end stops it.
+func StartNATS(t testing.TB, config string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatalf("nats-server refuses the configuration: %v\n%s", err, config)
+	}
+	o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
+	o.NoLog, o.NoSigs = true, true
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatalf("nats-server refuses the configuration: %v\n%s", err, config)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("nats-server did not get ready in 30 s")
+	}
+	port := s.Addr().(*net.TCPAddr).Port
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
