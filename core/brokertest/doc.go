@@ -27,7 +27,8 @@
 // "C:" is sent by the client, with CRLF after it; "C-:" without. "S:" is what the
 // server answers, one line of it (with CRLF) and exactly. Several connections are
 // numbered, "C2:" and "S2:", and opened when first mentioned. "C*30:" sends
-// its text thirty times in one go ("C2*30:" on connection 2). Consecutive "S~:" lines
+// its text thirty times in one go, "C@2s:" again and again for two seconds ("C2*30:"
+// on connection 2). Consecutive "S~:" lines
 // may come in any order; a message in one of them is a single line, MSG a 1 2\r\nhi.
 //
 // Escapes, in both: \r \n \t \\ and \xHH. Then, between angle brackets (an opening
@@ -43,7 +44,6 @@
 //
 // Lines of their own:
 //
-//	C: <close>              the client closes
 //	S: <INFO key=1 k=* l=-> an INFO in which these keys have that JSON value, or are there (*), or absent (-)
 //	S: <closed>             the server closes, after nothing more
 //	S: <cut>                the server closes, perhaps in the middle of something, and sent no -ERR

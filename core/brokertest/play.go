@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Play plays the script against the broker that dial starts for its
@@ -62,10 +63,7 @@ func (p *player) play(steps []step) int {
 	text := st.text
 	switch st.kind {
 	case kindSend:
-		p.send(st, c)
-	case kindClose:
-		c.c.Close()
-		c.ended = true
+		p.keepSending(st, c)
 	case kindExpect:
 		p.expect(st, c)
 	case kindUnordered:
@@ -110,6 +108,20 @@ func (p *player) conn(st *step) *peer {
 	return c
 }
 
+// pace is how often a C@ line sends.
+const pace = 20 * time.Millisecond
+
+// keepSending sends st once, or for as long as it says.
+func (p *player) keepSending(st *step, c *peer) {
+	p.t.Helper()
+	p.send(st, c)
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for end := time.Now().Add(st.span); time.Now().Before(end); <-tick.C {
+		p.send(st, c)
+	}
+}
+
 func (p *player) send(st *step, c *peer) {
 	p.t.Helper()
 	var b []byte
@@ -139,13 +151,14 @@ func (p *player) expect(st *step, c *peer) {
 	p.t.Helper()
 	segs := p.resolve(st.segs)
 	next := c.answered
-	if len(segs) == 1 && segs[0].text == "PING\r\n" {
+	if strings.HasPrefix(segs[0].text, "PING\r\n") {
 		next = c.line
 	}
 	var got []byte
 	for range lines(segs) {
 		b, err := next()
 		got = append(got, b...)
+		next = c.line
 		if err != nil {
 			p.fatal(st, "got %s", outcome(got, err))
 		}
@@ -170,16 +183,18 @@ func (p *player) unordered(steps []step, c *peer) int {
 	}
 	took := len(left)
 	var got []byte
+	next := c.answered
 	for n := 1; len(left) > 0; n++ {
-		b, err := c.answered()
+		b, err := next()
 		got = append(got, b...)
+		next = c.line
 		if err != nil || n > most {
 			p.fatal(&steps[0], "%d of %d are missing; got %s", len(left), took, outcome(got, err))
 		}
 		i := slices.IndexFunc(left, func(segs []seg) bool { return matchSegs(segs, got, p.remember) })
 		if i >= 0 {
 			left = slices.Delete(left, i, i+1)
-			got, n = nil, 0
+			got, n, next = nil, 0, c.answered
 		}
 	}
 	return took

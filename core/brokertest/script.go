@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Script is one conversation with a broker.
@@ -23,8 +24,9 @@ type step struct {
 	line  int // in its file
 	conn  int
 	kind  kind
-	text  string // as written, for transcripts and failures
-	times int    // for kindSend
+	text  string        // as written, for transcripts and failures
+	times int           // for kindSend
+	span  time.Duration // for kindSend
 	segs  []seg
 	keys  []infoKey // for kindInfo
 }
@@ -33,7 +35,6 @@ type kind uint8
 
 const (
 	kindSend kind = iota
-	kindClose
 	kindExpect
 	kindUnordered
 	kindInfo
@@ -134,7 +135,7 @@ func (s *Script) directive(text string) error {
 // parseStep reads a line that begins with C or S.
 func parseStep(line string) (step, error) {
 	bad := func() (step, error) {
-		return step{}, fmt.Errorf("%q is no step; begin it with C: or S: (or C2: C-: C*9: S~:)", line)
+		return step{}, fmt.Errorf("%q is no step; begin it with C: or S: (or C2: C-: C*9: C@2s: S~:)", line)
 	}
 	head, text, ok := strings.Cut(line, ":")
 	if !ok || head == "" {
@@ -166,16 +167,16 @@ func parseStep(line string) (step, error) {
 		if st.times, err = strconv.Atoi(head[1:]); err != nil {
 			return bad()
 		}
+	case client && head[0] == '@':
+		if st.span, err = time.ParseDuration(head[1:]); err != nil {
+			return bad()
+		}
 	case !client && head == "~":
 		st.kind = kindUnordered
 	default:
 		return bad()
 	}
 	if client {
-		if text == "<close>" {
-			st.kind = kindClose
-			return st, nil
-		}
 		st.segs, err = parseText(text + end)
 		return st, err
 	}
