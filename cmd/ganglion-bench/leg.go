@@ -15,6 +15,7 @@ type leg struct {
 	RSS      int64   `json:"rss,omitempty"`        // at the end of the measured window
 	Foreign  float64 `json:"foreign,omitempty"`    // cores used by neither of us, or taken by the host
 	Far      float64 `json:"far"`                  // share of the time that the cores were far apart, see probe_linux.go
+	Moved    float64 `json:"moved,omitempty"`      // by how much Far changed inside the leg, where it has two halves to compare
 	P50      float64 `json:"p50_ns,omitempty"`
 	P99      float64 `json:"p99_ns,omitempty"`
 

@@ -136,7 +136,8 @@ func (r *runner) leg(ctx context.Context, sc scenario, prod product) (leg, error
 
 // disturbances are by how much p exceeds each bound: up to 1 is fine.
 func (p pair) disturbances() (foreign, drift, far float64) {
-	return max(p.Ganglion.Foreign, p.Nats.Foreign) / maxForeign, p.Drift / maxDrift, math.Abs(p.Ganglion.Far-p.Nats.Far) / maxFar
+	moved := max(math.Abs(p.Ganglion.Far-p.Nats.Far), p.Ganglion.Moved, p.Nats.Moved)
+	return max(p.Ganglion.Foreign, p.Nats.Foreign) / maxForeign, p.Drift / maxDrift, moved / maxFar
 }
 
 // score is 1 or less for a good pair.

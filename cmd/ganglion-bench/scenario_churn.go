@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -64,6 +65,8 @@ func churnLeg(s *session, o options) (leg, error) {
 	if err := s.settle(c); err != nil { // all of it was handled, none refused
 		return leg{}, fmt.Errorf("flush churn: %w", err)
 	}
+	res.Foreign = max(res.Foreign, quiet.Foreign)
+	res.Moved = math.Abs(res.Far - quiet.Far)
 	res.Extra = map[string]float64{
 		"msg/s without churn": quiet.Rate,
 		"loss":                1 - res.Rate/quiet.Rate,

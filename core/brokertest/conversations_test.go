@@ -49,6 +49,10 @@ func TestConversations(t *testing.T) {
 					t.Run("nats", func(t *testing.T) {
 						theirs = s.Play(t, func(config string) string { return natstest.StartNATS(t, config) })
 					})
+					if why := notYet(t, s); why != "" {
+						t.Logf("for nats-server alone: %s", why)
+						return
+					}
 					t.Run("ganglion", func(t *testing.T) {
 						ours := s.Play(t, func(config string) string { return startGanglion(t, config) })
 						if ours != theirs {

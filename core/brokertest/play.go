@@ -188,13 +188,13 @@ func (p *player) unordered(steps []step, c *peer) int {
 		b, err := next()
 		got = append(got, b...)
 		next = c.line
-		if err != nil || n > most {
-			p.fatal(&steps[0], "%d of %d are missing; got %s", len(left), took, outcome(got, err))
-		}
 		i := slices.IndexFunc(left, func(segs []seg) bool { return matchSegs(segs, got, p.remember) })
-		if i >= 0 {
+		switch {
+		case i >= 0:
 			left = slices.Delete(left, i, i+1)
 			got, n, next = nil, 0, c.answered
+		case err != nil || n >= most:
+			p.fatal(&steps[0], "%d of %d are missing; got %s", len(left), took, outcome(got, err))
 		}
 	}
 	return took

@@ -148,16 +148,14 @@ func parseStep(line string) (step, error) {
 		return bad()
 	}
 	head = head[1:]
+	rest := strings.TrimLeft(head, "0123456789")
 	var err error
-	if n := strings.IndexFunc(head, func(r rune) bool { return r < '0' || r > '9' }); n != 0 && head != "" {
-		if n < 0 {
-			n = len(head)
-		}
-		if st.conn, err = strconv.Atoi(head[:n]); err != nil {
+	if num := head[:len(head)-len(rest)]; num != "" {
+		if st.conn, err = strconv.Atoi(num); err != nil {
 			return bad()
 		}
-		head = head[n:]
 	}
+	head = rest
 	end := "\r\n"
 	switch {
 	case head == "":

@@ -27,7 +27,7 @@ func (c *Client) connect(b *router.Batch, s *Settings, arg []byte) error {
 	}
 	headers := o.Headers && !s.NoHeaders
 	if o.NoResponders && !headers {
-		return c.cut(b, conn.NoRespNeedsHeaders, "")
+		return c.cut(b, conn.NoRespNeedsHeaders, wire.TextNeedsHeaders)
 	}
 	c.setFlag(flagVerbose, o.Verbose)
 	c.setFlag(flagPedantic, o.Pedantic)

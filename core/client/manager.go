@@ -61,7 +61,7 @@ func (m *Manager) Serve(nc net.Conn, listener string) {
 	s := m.Settings()
 	c := &Client{m: m, cid: m.nextID.Add(1), start: time.Now(), listener: listener, acc: s.Account}
 	c.remote, c.port = splitAddr(nc.RemoteAddr())
-	c.flags.Store(flagVerbose | flagEcho)
+	c.flags.Store(flagVerbose | flagPedantic | flagEcho)
 	c.last.Store(c.start.UnixNano())
 	c.conn = m.loop.Add(nc, c, &m.limits)
 	m.accepted.Add(1)

@@ -111,6 +111,6 @@ func (c *Client) tell503(b *router.Batch, sub *account.Subscription, reply, name
 	m := wire.Msg{Subject: bytes.Clone(reply), Data: hdr, HdrLen: len(hdr)}
 	st := b.Own(c)
 	st.Set(wire.AppendMsg(st.Reserve(len(reply)+len(sub.SID())+len(hdr)+64), &m, sub.SID(), true))
-	st.Delivered(sub, len(hdr))
+	st.Delivered(nil, 0) // a status is no message: UNSUB's maximum does not count it
 	return true
 }

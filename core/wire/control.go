@@ -51,6 +51,9 @@ func (p *Parser) control(b []byte, op *Op) (int, error) {
 			return 0, nil
 		}
 		if b[n] != ' ' && b[n] != '\t' {
+			if v.kind == Connect && (b[n] == '\r' || b[n] == '\n') {
+				return 0, ErrArguments // the one verb where nothing is an argument that fails
+			}
 			return 0, ErrUnknownOp
 		}
 		return p.withArgs(b, n+1, v.kind, op)

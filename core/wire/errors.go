@@ -19,6 +19,7 @@ const (
 	TextAuthExpired     = "User Authentication Expired"
 	TextStale           = "Stale Connection"
 	TextClientProtocol  = "invalid client protocol"
+	TextNeedsHeaders    = "no responders requires headers support"
 	TextTLSRequired     = "Secure Connection - TLS Required"
 )
 

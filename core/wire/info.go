@@ -75,9 +75,9 @@ type ConnectOptions struct {
 }
 
 // ParseConnect reads the argument of CONNECT; fields that are absent have
-// nats-server's defaults (verbose and echo true). Unknown fields are ignored.
+// nats-server's defaults (verbose, pedantic and echo true). Unknown fields are ignored.
 func ParseConnect(arg []byte) (ConnectOptions, error) {
-	o := ConnectOptions{Verbose: true, Echo: true}
+	o := ConnectOptions{Verbose: true, Pedantic: true, Echo: true}
 	err := json.Unmarshal(arg, &o)
 	return o, err
 }

@@ -102,7 +102,7 @@ func TestParse(t *testing.T) {
 		{"unsub three args", "UNSUB 1 2 3\r\n", nil, ErrArguments},
 		{"ping and junk", "PING\r\nPiNg xyz\nPINGxyz\r\npong\r\n", []string{"PING", "PING", "PING", "PONG"}, nil},
 		{"connect", "CONNECT\t{\"a\":1}\r\n", []string{`CONNECT "{\"a\":1}"`}, nil},
-		{"connect no args", "CONNECT\r\n", nil, ErrUnknownOp},
+		{"connect no args", "CONNECT\r\n", nil, ErrArguments},
 		{"ok and info", "+OK\r\nINFO {}\r\n", []string{"+OK", `INFO "{}"`}, nil},
 		{"err", "-ERR 'x'\r\n", []string{"-ERR", ""}, ErrUnknownOp},
 		{"empty line", "\r\n", nil, ErrUnknownOp},
