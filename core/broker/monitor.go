@@ -53,8 +53,8 @@ func (b *Broker) Conns(q monitor.ConnQuery) []monitor.ConnInfo {
 	}
 	if q.Closed {
 		for _, c := range b.clients.ClosedClients() {
-			if q.CID == 0 || q.CID == c.CID() {
-				list = append(list, c.Info(q.Subs))
+			if q.CID == 0 || q.CID == c.CID {
+				list = append(list, c)
 			}
 		}
 	}

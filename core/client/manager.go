@@ -8,6 +8,7 @@ import (
 
 	"ganglion/core/account"
 	"ganglion/core/conn"
+	"ganglion/core/monitor"
 )
 
 // Totals are counters over all sessions, those that ended included.
@@ -104,11 +105,11 @@ func (m *Manager) remove(c *Client) {
 	case conn.Stale:
 		m.stale.Add(1)
 	}
-	t := c.totals()
+	t, info := c.totals(), c.Info(false)
 	m.mu.Lock()
 	delete(m.clients, c.cid)
 	m.ended.add(t)
-	m.closed.add(c)
+	m.closed.add(info)
 	m.reasons[r]++
 	if m.draining && len(m.clients) == 0 {
 		select {
@@ -146,7 +147,7 @@ func (m *Manager) Client(cid uint64) *Client {
 }
 
 // ClosedClients returns the remembered ended sessions, oldest first.
-func (m *Manager) ClosedClients() []*Client {
+func (m *Manager) ClosedClients() []monitor.ConnInfo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.closed.all()
@@ -210,14 +211,15 @@ func (m *Manager) Refuse() {
 // Empty is closed when no session is left after Refuse.
 func (m *Manager) Empty() <-chan struct{} { return m.empty }
 
-// ring remembers the last sessions that ended.
+// ring remembers the last sessions that ended: what monitoring shows of them, so
+// that they hold nothing else.
 type ring struct {
 	size int
-	list []*Client
+	list []monitor.ConnInfo
 	at   int
 }
 
-func (r *ring) add(c *Client) {
+func (r *ring) add(c monitor.ConnInfo) {
 	switch {
 	case r.size <= 0:
 	case len(r.list) < r.size:
@@ -228,8 +230,8 @@ func (r *ring) add(c *Client) {
 	}
 }
 
-func (r *ring) all() []*Client {
-	return append(append([]*Client(nil), r.list[r.at:]...), r.list[:r.at]...)
+func (r *ring) all() []monitor.ConnInfo {
+	return append(append([]monitor.ConnInfo(nil), r.list[r.at:]...), r.list[:r.at]...)
 }
 
 // Account returns the account that sessions join by default.

@@ -6,7 +6,7 @@
 // # Grammar
 //
 // A subject is tokens joined by dots. No token is empty and none contains a
-// blank (space, tab, CR, LF, form feed); every other byte is allowed. In a
+// blank (space, tab, CR, LF); every other byte is allowed. In a
 // pattern, which is what clients subscribe to, the whole token "*" stands for
 // one token, and the whole token ">" at the end for one or more. Anywhere else
 // these are ordinary characters: "a*b" and "a>" are literals.

@@ -121,7 +121,7 @@ func (c *compiler) arguments(tok string, o op, args []string) (part, error) {
 	switch o {
 	case opSplit:
 		p.text = strings.TrimLeft(args[1], " ")
-		if strings.ContainsAny(p.text, " \t\r\n\f") {
+		if strings.ContainsAny(p.text, " \t\r\n") {
 			return part{}, c.errorf("%s has a delimiter with a blank, which no subject contains; write it without", tok)
 		}
 	case opToken:

@@ -43,7 +43,7 @@ func TestValid(t *testing.T) {
 		{"tab", "a\tb", false, false, false},
 		{"cr", "a\r", false, false, false},
 		{"lf", "a\n", false, false, false},
-		{"form feed", "a\fb", false, false, false},
+		{"form feed is no blank", "a\fb", true, true, false},
 		{"blank after a wildcard", "* .a", false, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -116,7 +116,7 @@ func (c *compiler) token(tok string, last bool) (part, error) {
 	case len(tok) > 4 && strings.HasPrefix(tok, "{{") && strings.HasSuffix(tok, "}}"):
 		return c.function(tok)
 	}
-	if strings.ContainsAny(tok, " \t\r\n\f") {
+	if strings.ContainsAny(tok, " \t\r\n") {
 		return part{}, c.errorf("%q contains a blank; %s", tok, grammarHint)
 	}
 	return part{op: opText, text: tok}, nil

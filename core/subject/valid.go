@@ -39,7 +39,7 @@ func valid[T text](s T, wildcards bool) bool {
 }
 
 func blank(c byte) bool {
-	return c == ' ' || '\t' <= c && c <= '\r' && c != '\v'
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n'
 }
 
 // HasEmptyToken reports whether b begins or ends with a dot, has two in a row or
