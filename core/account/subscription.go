@@ -2,6 +2,7 @@ package account
 
 import (
 	"strings"
+	"unsafe"
 
 	"ganglion/core/conn"
 	"ganglion/core/sublist"
@@ -109,8 +110,16 @@ func (st *Stage) Delivered(sub *Subscription, size int) {
 	st.Deliveries = append(st.Deliveries, Delivery{sub, int32(own), int32(pieces), int32(size)})
 }
 
-// Clear empties st, keeping up to keep bytes of memory.
+// Memory returns how many bytes st holds on to.
+func (st *Stage) Memory() int {
+	return st.Cap() + cap(st.Deliveries)*int(unsafe.Sizeof(Delivery{}))
+}
+
+// Clear empties st. It keeps its memory if that is no more than keep bytes.
 func (st *Stage) Clear(keep int) {
+	if st.Memory() > keep {
+		keep, st.Deliveries = 0, nil
+	}
 	st.Reset(keep)
 	clear(st.Deliveries)
 	st.Deliveries = st.Deliveries[:0]

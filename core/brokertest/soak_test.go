@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,7 +68,7 @@ func TestSoak(t *testing.T) {
 	for i := range 4 {
 		start(func() { healthy(t, url, i, running, &sent, &got) })
 	}
-	start(func() { churn(t, url, running) })
+	start(func() { churn(t, ln.Addr().String(), running) })
 	start(func() { slow(t, ln.Addr().String(), running) })
 	start(func() { killed(t, ln.Addr().String(), running) })
 
@@ -159,19 +160,27 @@ func healthy(t *testing.T, url string, i int, running func() bool, sent, got *at
 }
 
 // churn connects, subscribes widely, and leaves.
-func churn(t *testing.T, url string, running func() bool) {
+func churn(t *testing.T, addr string, running func() bool) {
+	buf := make([]byte, 4096)
 	for running() {
-		nc, err := nats.Connect(url)
+		nc, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		for range 50 {
-			if _, err := nc.SubscribeSync(fmt.Sprintf("churn.%d.*.%d", rand.IntN(1000), rand.IntN(1000))); err != nil {
-				t.Error(err)
-			}
+		fmt.Fprint(nc, "CONNECT {\"verbose\":false}\r\n")
+		for i := range 50 {
+			fmt.Fprintf(nc, "SUB churn.%d.*.%d %d\r\n", rand.IntN(1000), rand.IntN(1000), i)
 		}
-		nc.Flush()
+		fmt.Fprint(nc, "PING\r\n")
+		for got := ""; !strings.Contains(got, "PONG"); {
+			n, err := nc.Read(buf)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got += string(buf[:n])
+		}
 		nc.Close()
 	}
 }

@@ -92,8 +92,7 @@ func (c *Client) setFlag(f uint32, on bool) {
 // begin sends INFO and starts to read, or refuses the session when the broker
 // is full.
 func (c *Client) begin(s *Settings, full bool) {
-	awaits := s.Auth.Required()
-	c.setFlag(flagAwaitAuth, awaits)
+	c.setFlag(flagAwaitAuth, s.Auth.Required())
 	c.configure(s)
 	var x conn.Buffer
 	info := c.info(s)
@@ -109,7 +108,7 @@ func (c *Client) begin(s *Settings, full bool) {
 		s.Log.Error(wire.TextMaxConns, "cid", c.cid, "remote", c.addr(), "max_connections", s.MaxConns)
 	} else {
 		s.Log.Debug("client connection created", "cid", c.cid, "remote", c.addr(), "listener", c.listener)
-		c.conn.Schedule(c.firstTick(s, awaits))
+		c.conn.Schedule(c.firstTick(s))
 	}
 	c.conn.Start()
 }

@@ -40,7 +40,6 @@ func (c *Client) connect(b *router.Batch, s *Settings, arg []byte) error {
 	if first {
 		c.firstRTT.Store(int64(time.Since(c.start)))
 	}
-	wait := c.has(flagAwaitAuth)
 	c.setFlag(flagAwaitAuth, false)
 	c.configure(s)
 	c.who.Store(&identity{name: o.Name, lang: o.Lang, version: o.Version, user: id.User})
@@ -53,8 +52,8 @@ func (c *Client) connect(b *router.Batch, s *Settings, arg []byte) error {
 			return c.cut(b, conn.AuthViolation, wire.TextAuthorization)
 		}
 	}
-	if wait {
-		c.conn.Schedule(c.firstTick(s, false))
+	if first {
+		c.conn.Schedule(c.firstTick(s))
 	}
 	if first && c.m.events != nil {
 		c.m.events.Connected(c)

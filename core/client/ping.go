@@ -29,12 +29,17 @@ func (c *Client) pong() {
 	}
 }
 
-// firstTick returns when Tick is first to be called.
-func (c *Client) firstTick(s *Settings, awaitsAuth bool) time.Duration {
-	if awaitsAuth {
+// firstTick returns when Tick is first to be called: in time for the CONNECT
+// that must come, soon after CONNECT to learn the round-trip time, and after the
+// ping interval for a client that says nothing.
+func (c *Client) firstTick(s *Settings) time.Duration {
+	switch {
+	case c.has(flagAwaitAuth):
 		return s.Auth.Timeout()
+	case c.has(flagConnected):
+		return min(rttPing, s.PingInterval)
 	}
-	return min(rttPing, s.PingInterval)
+	return s.PingInterval
 }
 
 // Tick cuts the session if it did not authenticate in time or did not answer,

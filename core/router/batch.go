@@ -16,7 +16,7 @@ const (
 	// busyReceivers is how many receivers make a flush much work.
 	busyReceivers = 8
 	// keepStage is how much memory an idle stage may keep, keepAll all of them.
-	keepStage = 64 << 10
+	keepStage = 256 << 10
 	keepAll   = 4 << 20
 	keepFree  = 256
 )
@@ -118,7 +118,7 @@ func (b *Batch) newStage(owner account.Sink) *account.Stage {
 	if n := len(b.free); n > 0 {
 		st = b.free[n-1]
 		b.free = b.free[:n-1]
-		b.freeMem -= st.Cap()
+		b.freeMem -= st.Memory()
 	} else {
 		st = &account.Stage{}
 	}
@@ -169,13 +169,13 @@ func (b *Batch) commit(st *account.Stage) {
 
 func (b *Batch) recycle(st *account.Stage) {
 	st.Clear(keepStage)
-	if len(b.free) >= keepFree || b.freeMem+st.Cap() > keepAll {
+	if len(b.free) >= keepFree || b.freeMem+st.Memory() > keepAll {
 		st.Clear(0)
 		if len(b.free) >= keepFree {
 			return
 		}
 	}
-	b.freeMem += st.Cap()
+	b.freeMem += st.Memory()
 	b.free = append(b.free, st)
 }
 

@@ -33,8 +33,8 @@ func (b *Batch) Publish(from Publisher, acc *account.Account, m *wire.Msg) Outco
 	if b.bytes >= flushBytes || b.count >= flushDeliveries {
 		b.Flush()
 	}
-	if acc.Mapped() {
-		b.mapSubject(acc, m)
+	if acc.Mapped() && !b.mapSubject(acc, m) {
+		return Outcome{Verdict: hook.Drop}
 	}
 	e := b.interest(acc, m.Subject)
 	if sub := e.only; sub != nil {
@@ -92,12 +92,14 @@ func (b *Batch) pick(from account.Sink, members []*account.Subscription, m *wire
 	return 0
 }
 
-// mapSubject applies the account's subject mapping.
-func (b *Batch) mapSubject(acc *account.Account, m *wire.Msg) {
+// mapSubject applies the account's subject mapping; false when its weights drop
+// the message.
+func (b *Batch) mapSubject(acc *account.Account, m *wire.Msg) bool {
 	if mp := acc.Map(m.Subject); mp != nil {
 		b.scratch = mp.Append(b.scratch[:0], m.Subject, uint32(b.rng.Uint64()>>32))
 		m.Subject = b.scratch
 	}
+	return len(m.Subject) > 0
 }
 
 // publishHooked runs the publish chain, matches again when the subject was
