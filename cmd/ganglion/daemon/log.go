@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"sync/atomic"
 
@@ -99,7 +100,7 @@ func open(c config.Log) (*target, error) {
 // and none is more than a disk holds.
 func megabytes(bytes int64) int {
 	if bytes <= 0 {
-		return 1 << 40
+		return math.MaxInt32
 	}
 	return int((bytes + 1<<20 - 1) >> 20)
 }
