@@ -3,10 +3,8 @@
 package natstest
 
 import (
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -16,6 +14,18 @@ import (
 // StartNATS starts a nats-server with a configuration, on a free port of the
 // loopback whatever that says, and returns its address. The test's end stops it.
 func StartNATS(t testing.TB, config string) string {
+	t.Helper()
+	return start(t, config, false).Addr().String()
+}
+
+// StartNATSMonitored is StartNATS with monitoring over HTTP on a free port too.
+func StartNATSMonitored(t testing.TB, config string) (addr, url string) {
+	t.Helper()
+	s := start(t, config, true)
+	return s.Addr().String(), "http://" + s.MonitorAddr().String()
+}
+
+func start(t testing.TB, config string, monitored bool) *server.Server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -27,6 +37,9 @@ func StartNATS(t testing.TB, config string) string {
 	}
 	o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
 	o.NoLog, o.NoSigs = true, true
+	if monitored {
+		o.HTTPHost, o.HTTPPort = "127.0.0.1", server.RANDOM_PORT
+	}
 	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatalf("nats-server refuses the configuration: %v\n%s", err, config)
@@ -39,6 +52,5 @@ func StartNATS(t testing.TB, config string) string {
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("nats-server did not get ready in 30 s")
 	}
-	port := s.Addr().(*net.TCPAddr).Port
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return s
 }
