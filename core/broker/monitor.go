@@ -44,6 +44,9 @@ func (b *Broker) Varz() *monitor.Varz {
 // Conns returns the connections that q asks for (monitor.Source).
 func (b *Broker) Conns(q monitor.ConnQuery) []monitor.ConnInfo {
 	var list []monitor.ConnInfo
+	if !isAccount(q.Account) {
+		return nil
+	}
 	if q.Open {
 		for _, c := range b.clients.Clients() {
 			if q.CID == 0 || q.CID == c.CID() {
@@ -61,6 +64,25 @@ func (b *Broker) Conns(q monitor.ConnQuery) []monitor.ConnInfo {
 	return list
 }
 
+// NumConns counts the connections that q asks for, whatever its CID
+// (monitor.Source).
+func (b *Broker) NumConns(q monitor.ConnQuery) int {
+	n := 0
+	if !isAccount(q.Account) {
+		return 0
+	}
+	if q.Open {
+		n += len(b.clients.Clients())
+	}
+	if q.Closed {
+		n += len(b.clients.ClosedClients())
+	}
+	return n
+}
+
+// isAccount reports whether acc, in a query, is where connections are.
+func isAccount(acc string) bool { return acc == "" || acc == account.Global }
+
 // SublistStats returns the counters of the interest (monitor.Source).
 func (b *Broker) SublistStats() *monitor.Subsz {
 	s := b.global.Stats()
@@ -69,7 +91,7 @@ func (b *Broker) SublistStats() *monitor.Subsz {
 
 // Subscriptions returns subscriptions of clients (monitor.Source).
 func (b *Broker) Subscriptions(acc, test string) []monitor.SubDetail {
-	if acc != "" && acc != account.Global {
+	if !isAccount(acc) {
 		return nil
 	}
 	all := b.clients.Subscriptions()

@@ -8,7 +8,7 @@ import (
 
 const (
 	// readBufferSize is what a worker reads at a time.
-	readBufferSize = 64 << 10
+	readBufferSize = 128 << 10
 	// readsPerTurn bounds how long one busy connection keeps a worker.
 	readsPerTurn = 4
 )

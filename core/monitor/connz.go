@@ -5,8 +5,10 @@ package monitor
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -62,6 +64,7 @@ type SubDetail struct {
 // ConnQuery says which connections a Source is asked for.
 type ConnQuery struct {
 	Open, Closed bool
+	Account      string // only its connections, "" is all
 	CID          uint64 // only this one, 0 is all
 	Subs         bool   // with their subscriptions in AllSubs
 }
@@ -79,6 +82,9 @@ type Connz struct {
 
 // DefaultLimit is how many rows a page has.
 const DefaultLimit = 1024
+
+// global is the account that connections are not shown to be in.
+const global = "$G"
 
 // order compares two connections so that the one to be shown first is less.
 type order func(a, b *ConnInfo) int
@@ -102,8 +108,8 @@ var orders = map[string]order{
 	"bytes_to":   desc(func(c *ConnInfo) int64 { return c.OutBytes }),
 	"bytes_from": desc(func(c *ConnInfo) int64 { return c.InBytes }),
 	"last":       desc(func(c *ConnInfo) int64 { return c.LastActivity.UnixNano() }),
-	"idle":       desc(func(c *ConnInfo) int64 { return c.LastActivity.UnixNano() }),
-	"uptime":     desc(func(c *ConnInfo) int64 { return c.Start.UnixNano() }),
+	"idle":       asc(func(c *ConnInfo) int64 { return c.LastActivity.UnixNano() }),
+	"uptime":     asc(uptime),
 	"stop":       desc(func(c *ConnInfo) int64 { return stopTime(c).UnixNano() }),
 	"reason":     asc(func(c *ConnInfo) string { return c.Reason }),
 	"rtt":        desc(func(c *ConnInfo) time.Duration { return c.RTTime }),
@@ -116,13 +122,17 @@ func stopTime(c *ConnInfo) time.Time {
 	return *c.Stop
 }
 
+// uptime returns how long c was open, and for those that still are a number that
+// is greater than for any that is not and smaller for the younger.
+func uptime(c *ConnInfo) int64 {
+	if c.Stop == nil {
+		return math.MaxInt64 - c.Start.UnixNano()
+	}
+	return c.Stop.Sub(c.Start).Nanoseconds()
+}
+
 func (h *Handler) connz(r *http.Request) (any, error) {
 	q := query{r.URL.Query()}
-	sortBy := q.Get("sort")
-	less, ok := orders[sortBy]
-	if !ok {
-		return nil, fmt.Errorf("invalid sorting option: %s", sortBy)
-	}
 	auth, err := q.bool("auth")
 	if err != nil {
 		return nil, err
@@ -139,41 +149,38 @@ func (h *Handler) connz(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ask := ConnQuery{CID: cid, Subs: subs || detail || q.Get("filter_subject") != ""}
-	switch state := q.Get("state"); state {
-	case "", "open", "0":
+	ask := ConnQuery{Account: q.Get("acc"), CID: cid, Subs: subs || detail}
+	switch state := q.Get("state"); strings.ToLower(state) {
+	case "", "open":
 		ask.Open = true
-	case "closed", "1":
+	case "closed":
 		ask.Closed = true
-	case "any", "all", "2":
+	case "any", "all":
 		ask.Open, ask.Closed = true, true
 	default:
 		return nil, fmt.Errorf("Error decoding state for %s", state)
 	}
+	sortBy := q.Get("sort")
+	less, ok := orders[sortBy]
 	switch {
+	case !ok:
+		return nil, fmt.Errorf("invalid sorting option: %s", sortBy)
 	case sortBy == "stop" && ask.Open:
 		return nil, fmt.Errorf("sort by stop only valid on closed connections")
 	case sortBy == "reason" && ask.Open:
 		return nil, fmt.Errorf("sort by reason only valid on closed connections")
 	}
+	if cid != 0 {
+		limit = 1
+	}
+	z := &Connz{ID: h.source.ID(), Now: time.Now().UTC(), Offset: offset, Limit: limit, Total: h.source.NumConns(ask)}
 	all := h.source.Conns(ask)
-	z := &Connz{ID: h.source.ID(), Now: time.Now().UTC(), Offset: offset, Limit: limit, Total: len(all)}
-	user, acc, filter := q.Get("user"), q.Get("acc"), q.Get("filter_subject")
+	user, mqtt := q.Get("user"), q.Get("mqtt_client")
 	rows := all[:0]
 	for _, c := range all {
-		if user != "" && c.User != user || acc != "" && c.Account != acc || q.Get("mqtt_client") != "" {
-			continue
+		if (user == "" || c.User == user) && mqtt == "" {
+			rows = append(rows, c)
 		}
-		if filter != "" && !slices.ContainsFunc(c.AllSubs, func(s SubDetail) bool { return s.Subject == filter }) {
-			continue
-		}
-		rows = append(rows, c)
-	}
-	if cid != 0 {
-		z.Limit, z.Total = 1, 1
-	}
-	if user != "" || acc != "" || filter != "" || q.Get("mqtt_client") != "" {
-		z.Total = len(rows)
 	}
 	slices.SortStableFunc(rows, func(a, b ConnInfo) int {
 		if d := less(&a, &b); d != 0 {
@@ -182,7 +189,7 @@ func (h *Handler) connz(r *http.Request) (any, error) {
 		return cmp.Compare(a.CID, b.CID)
 	})
 	rows = rows[min(offset, len(rows)):]
-	rows = rows[:min(z.Limit, len(rows))]
+	rows = rows[:min(limit, len(rows))]
 	for i := range rows {
 		present(&rows[i], auth, subs, detail)
 	}
@@ -192,10 +199,10 @@ func (h *Handler) connz(r *http.Request) (any, error) {
 
 // present shapes a row as it was asked for.
 func present(c *ConnInfo, auth, subs, detail bool) {
-	if auth {
+	if auth && (c.Stop == nil || c.Account != global) {
 		c.NameTag = c.Account
 	}
-	if !auth || c.User == "" {
+	if !auth || c.Account == global {
 		c.Account = ""
 	}
 	if !auth {

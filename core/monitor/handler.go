@@ -25,6 +25,8 @@ type Source interface {
 	Varz() *Varz
 	// Conns returns the connections asked for, in no order. The caller owns them.
 	Conns(ConnQuery) []ConnInfo
+	// NumConns counts the connections asked for, whatever the query's CID.
+	NumConns(ConnQuery) int
 	SublistStats() *Subsz
 	// Subscriptions returns those of the account acc ("" for all) that match
 	// the literal subject test ("" for all).
@@ -153,13 +155,52 @@ func (h *Handler) varz(*http.Request) (any, error) {
 	return v, nil
 }
 
-func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) {
+// healthz takes the parameters that ask after JetStream, which is not there: it
+// is not unhealthy for that.
+func (h *Handler) healthz(w http.ResponseWriter, r *http.Request) {
+	q := query{r.URL.Query()}
+	for _, name := range []string{"js-enabled", "js-enabled-only", "js-server-only", "js-meta-only", "details"} {
+		if _, err := q.bool(name); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			w.Write([]byte(err.Error()))
+			return
+		}
+	}
+	details, _ := q.bool("details")
+	switch account, stream, consumer := q.Get("account"), q.Get("stream"), q.Get("consumer"); {
+	case account == "" && stream != "":
+		unhealthy(w, http.StatusBadRequest, "error", "BAD_REQUEST", `"account" must not be empty when checking stream health`, details)
+		return
+	case stream == "" && consumer != "":
+		unhealthy(w, http.StatusBadRequest, "error", "BAD_REQUEST", `"stream" must not be empty when checking consumer health`, details)
+		return
+	}
 	if err := h.source.Healthy(); err != nil {
-		b, _ := json.Marshal(map[string]string{"status": "unavailable", "error": err.Error()})
-		reply(w, http.StatusServiceUnavailable, b)
+		unhealthy(w, http.StatusServiceUnavailable, "unavailable", "CONNECTION", err.Error(), details)
 		return
 	}
 	reply(w, http.StatusOK, []byte(`{"status":"ok"}`))
+}
+
+// unhealthy answers /healthz with an error, with its kind when details are asked
+// for.
+func unhealthy(w http.ResponseWriter, code int, status, kind, text string, details bool) {
+	type problem struct {
+		Kind string `json:"type"`
+		Text string `json:"error"`
+	}
+	v := struct {
+		Status string    `json:"status"`
+		Error  string    `json:"error,omitempty"`
+		Errors []problem `json:"errors,omitempty"`
+	}{Status: status}
+	if details {
+		v.Status, v.Errors = "error", []problem{{kind, text}}
+	} else {
+		v.Error = text
+	}
+	b, _ := json.Marshal(v)
+	reply(w, code, b)
 }
 
 func stacksz(w http.ResponseWriter, _ *http.Request) {
@@ -217,7 +258,7 @@ func (q query) uint(name string) (uint64, error) {
 
 // subs reads subs=1|true|detail.
 func (q query) subs() (list, detail bool, err error) {
-	if q.Get("subs") == "detail" {
+	if strings.EqualFold(q.Get("subs"), "detail") {
 		return true, true, nil
 	}
 	list, err = q.bool("subs")

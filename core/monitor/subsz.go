@@ -29,7 +29,7 @@ type Subsz struct {
 
 func (h *Handler) subsz(r *http.Request) (any, error) {
 	q := query{r.URL.Query()}
-	subs, _, err := q.subs()
+	subs, err := q.bool("subs")
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ type entry struct {
 	subject []byte
 	res     account.Result
 	only    *account.Subscription // the one receiver, where there is just that
+	nobody  bool                  // neither receivers nor hooks
 }
 
 // interest returns who gets messages on subject in acc. A subject takes its
@@ -63,7 +64,7 @@ func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
 	e.gen = acc.Generation(subject)
 	e.seen = e.gen.Load()
 	acc.Match(b.reader, subject, &e.res)
-	e.only = nil
+	e.only, e.nobody = nil, e.res.Empty() && e.res.Chain == nil
 	if len(e.res.Plain) == 1 && len(e.res.Groups) == 0 && e.res.Chain == nil {
 		e.only = e.res.Plain[0]
 	}

@@ -40,6 +40,9 @@ func (b *Batch) Publish(from Publisher, acc *account.Account, m *wire.Msg) Outco
 	if sub := e.only; sub != nil {
 		return Outcome{Receivers: b.deliver(from, sub, m)}
 	}
+	if e.nobody {
+		return Outcome{}
+	}
 	if e.res.Chain != nil {
 		return b.publishHooked(from, acc, e, m)
 	}
