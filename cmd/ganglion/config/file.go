@@ -51,8 +51,11 @@ func (c *Config) Load(file string) error {
 	}
 	c.File, c.Digest = file, digest
 	c.Broker.ConfigDigest = digest
-	return block{path: "", keys: topKeys}.read(c, m)
+	return c.read(m)
 }
+
+// read takes over a parsed file.
+func (c *Config) read(m map[string]any) error { return block{path: "", keys: topKeys}.read(c, m) }
 
 // key is what a block does with one of its keys.
 type key func(c *Config, name string, t token, v any) error
