@@ -55,6 +55,9 @@ func (c *Client) subscribe(b *router.Batch, s *Settings, op *wire.Op) {
 // unsubscribe runs UNSUB. With a maximum above what was delivered already the
 // subscription lives on until it is reached.
 func (c *Client) unsubscribe(b *router.Batch, op *wire.Op) {
+	// What this client published before goes to the subscription first, and
+	// counts for its maximum.
+	b.Flush()
 	c.conn.Lock()
 	sub := c.subs.get(string(op.SID))
 	if sub != nil {
