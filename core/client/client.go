@@ -48,13 +48,15 @@ type Client struct {
 	origin  *hook.Origin // made when a hook wants it
 	inMsgs  int64
 	inBytes int64
+	worked  bool // ops other than PING and PONG were read
 
 	flags atomic.Uint32
 	who   atomic.Pointer[identity] // nil before CONNECT
 
 	// Copies of the reader's counters, and clocks.
 	in       struct{ msgs, bytes atomic.Int64 }
-	last     atomic.Int64 // unix nanoseconds of the last input or output
+	last     atomic.Int64 // unix nanoseconds of the last input
+	active   atomic.Int64 // unix nanoseconds of the last message in or out, or SUB
 	pinged   atomic.Int64 // unix nanoseconds of the unanswered PING, 0 for none
 	rtt      atomic.Int64 // nanoseconds, of a PING
 	firstRTT atomic.Int64 // nanoseconds from INFO to CONNECT, until rtt is known
@@ -173,6 +175,7 @@ func (c *Client) Consume(batch conn.Batch, data []byte) (int, error) {
 			c.trace(s, op)
 		}
 		if op.Kind == wire.Pub && !c.has(flagAwaitAuth) {
+			c.worked = true
 			c.publish(b, s, &op.Msg)
 			continue
 		}
@@ -188,6 +191,7 @@ func (c *Client) execute(b *router.Batch, s *Settings, op *wire.Op) error {
 	if c.has(flagAwaitAuth) && op.Kind != wire.Connect {
 		return c.cut(b, conn.AuthViolation, wire.TextAuthorization)
 	}
+	c.worked = c.worked || op.Kind != wire.Ping && op.Kind != wire.Pong
 	switch op.Kind {
 	case wire.Pub:
 		c.publish(b, s, &op.Msg)
@@ -219,7 +223,12 @@ func (c *Client) Need() int { return c.parser.Need() }
 func (c *Client) ReadDone(batch conn.Batch) {
 	c.in.msgs.Store(c.inMsgs)
 	c.in.bytes.Store(c.inBytes)
-	c.last.Store(time.Now().UnixNano())
+	now := time.Now().UnixNano()
+	c.last.Store(now)
+	if c.worked {
+		c.worked = false
+		c.active.Store(now)
+	}
 	if batch.(*router.Batch).Slow() && !c.m.Settings().NoStall {
 		c.m.stalled.Add(1)
 		c.conn.Pause(stallPause)

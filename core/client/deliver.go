@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"time"
 
 	"ganglion/core/account"
 	"ganglion/core/conn"
@@ -25,24 +26,11 @@ func (c *Client) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg
 		c.stageAnew(st, sub, m, flags&flagHeaders != 0)
 		return true
 	}
-	n := len(m.Subject) + len(sub.Head) + 5
+	n := sub.HeadLen(m.Subject)
 	if len(m.Tail) < borrowMin {
 		n += len(m.Tail)
 	}
-	b := st.Reserve(n)
-	switch {
-	case sub.Literal && m.HdrLen == 0:
-		b = append(b, sub.Head[1:]...)
-	case sub.Literal:
-		b = append(b, sub.Head...)
-	default:
-		if m.HdrLen > 0 {
-			b = append(b, 'H')
-		}
-		b = append(b, "MSG "...)
-		b = append(b, m.Subject...)
-		b = append(b, sub.Head...)
-	}
+	b := sub.AppendHead(st.Reserve(n), m.Subject, m.HdrLen > 0)
 	if len(m.Tail) < borrowMin {
 		st.Set(append(b, m.Tail...))
 	} else {
@@ -68,7 +56,11 @@ func (c *Client) stageAnew(st *account.Stage, sub *account.Subscription, m *wire
 // outbound lock it is decided which subscriptions still take it.
 func (c *Client) Commit(st *account.Stage) {
 	c.conn.Lock()
+	before := c.outMsgs
 	spent := c.settle(st)
+	if c.outMsgs != before {
+		c.active.Store(time.Now().UnixNano())
+	}
 	c.conn.Send(&st.Buffer)
 	for _, sub := range spent {
 		sub.Account().Unsubscribe(sub)

@@ -12,7 +12,7 @@ import (
 func (c *Client) Info(subs bool) monitor.ConnInfo {
 	now := time.Now()
 	end := now
-	last := time.Unix(0, c.last.Load())
+	last := time.Unix(0, c.active.Load())
 	i := monitor.ConnInfo{
 		CID: c.cid, Kind: "Client", Type: "nats", IP: c.remote, Port: c.port, Listener: c.listener,
 		Start: c.start.UTC(), LastActivity: last.UTC(), RTTime: time.Duration(c.rtt.Load()),

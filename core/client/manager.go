@@ -64,6 +64,7 @@ func (m *Manager) Serve(nc net.Conn, listener string) {
 	c.remote, c.port = splitAddr(nc.RemoteAddr())
 	c.flags.Store(flagVerbose | flagPedantic | flagEcho)
 	c.last.Store(c.start.UnixNano())
+	c.active.Store(c.start.UnixNano())
 	c.conn = m.loop.Add(nc, c, &m.limits)
 	m.accepted.Add(1)
 
