@@ -151,12 +151,17 @@ func (st *Stage) Memory() int {
 	return st.Cap() + cap(st.Deliveries)*int(unsafe.Sizeof(Delivery{}))
 }
 
-// Clear empties st. It keeps its memory if that is no more than keep bytes.
+// maxKept is for how many deliveries an empty stage keeps room: what a few
+// reads of small messages stage, so that they don't grow it anew each time.
+const maxKept = 16 << 10
+
+// Clear empties st. It keeps up to keep bytes of its buffer; with keep 0 it gives
+// all memory back.
 func (st *Stage) Clear(keep int) {
-	if st.Memory() > keep {
-		keep, st.Deliveries = 0, nil
-	}
 	st.Reset(keep)
+	if keep == 0 || cap(st.Deliveries) > maxKept {
+		st.Deliveries = nil
+	}
 	clear(st.Deliveries)
 	st.Deliveries = st.Deliveries[:0]
 	st.Returned = nil

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"ganglion/core/account"
@@ -125,6 +124,3 @@ func (b *Broker) ClosedByReason() map[string]uint64 { return b.clients.ClosedByR
 
 // Monitor returns the HTTP handler that shows b.
 func (b *Broker) Monitor(o monitor.Options) *monitor.Handler { return monitor.New(b, o) }
-
-// String names the broker for logs.
-func (b *Broker) String() string { return fmt.Sprintf("ganglion %s", b.Name()) }

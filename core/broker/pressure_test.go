@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +32,24 @@ func closedReason(t *testing.T, b *broker.Broker, reason string) {
 	})
 }
 
+// logBuffer keeps a log for a test to read.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // waitFor polls until ok; what it waits for has no event of its own to wait on.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -42,7 +63,9 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 }
 
 func TestSlowConsumerPending(t *testing.T) {
-	b, url := start(t, broker.Options{MaxPending: 1 << 20, MaxPayload: 1 << 20, NoFastProducerStall: true})
+	var log logBuffer
+	b, url := start(t, broker.Options{MaxPending: 1 << 20, MaxPayload: 1 << 20, NoFastProducerStall: true,
+		Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	slow, healthy := quiet(t, url), quiet(t, url)
 	slow.send("SUB a 1\r\n")
 	slow.sync()
@@ -62,6 +85,11 @@ func TestSlowConsumerPending(t *testing.T) {
 	if got := slow.closed(); strings.Contains(got, "-ERR") {
 		t.Fatal("a slow consumer was sent an -ERR")
 	}
+	waitFor(t, "a log line that says who and why", func() bool {
+		l := log.String()
+		return strings.Contains(l, `level=WARN msg="client connection closed" cid=1 remote=127.0.0.1:`) &&
+			strings.Contains(l, `reason="Slow Consumer (Pending Bytes)"`)
+	})
 	if v := b.Varz(); v.SlowConsumers != 1 || v.SlowConsumerStats.Clients != 1 {
 		t.Fatalf("slow_consumers %d", v.SlowConsumers)
 	}
@@ -254,6 +282,9 @@ func TestSilentConnections(t *testing.T) {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i%8))}}
 		nc, err := d.Dial("tcp", addr)
 		if err != nil {
+			if os.Getenv("GANGLION_CI") != "" {
+				t.Fatalf("only %d connections: %v; raise the limit of open files", i, err)
+			}
 			t.Skipf("only %d connections here: %v", i, err)
 		}
 		defer nc.Close()

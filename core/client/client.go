@@ -66,10 +66,8 @@ type Client struct {
 	subs     subset
 	outMsgs  int64
 	outBytes int64
-
-	// Set before the session is moved to the closed ones.
-	stop    time.Time
-	numSubs int
+	stop     time.Time // when the session ended
+	numSubs  int       // that it had then
 }
 
 // identity is what CONNECT said.
@@ -235,13 +233,10 @@ func (c *Client) ReadDone(batch conn.Batch) {
 	}
 }
 
-// Stop returns when the session ended, the zero time while it is open.
-func (c *Client) Stop() time.Time { return c.stop }
-
 // Closed ends the session (conn.Handler).
 func (c *Client) Closed(r conn.CloseReason) {
 	c.conn.Lock()
-	c.numSubs = c.subs.len()
+	c.stop, c.numSubs = time.Now(), c.subs.len()
 	subs := c.subs.takeAll()
 	for _, sub := range subs {
 		sub.Closed = true
@@ -250,7 +245,6 @@ func (c *Client) Closed(r conn.CloseReason) {
 	if len(subs) > 0 {
 		subs[0].Account().UnsubscribeAll(subs)
 	}
-	c.stop = time.Now()
 	c.in.msgs.Store(c.inMsgs)
 	c.in.bytes.Store(c.inBytes)
 	c.m.remove(c)

@@ -21,19 +21,13 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	if i.RTTime == 0 {
 		i.RTTime = time.Duration(c.firstRTT.Load())
 	}
-	if !c.stop.IsZero() {
-		stop := c.stop.UTC()
-		i.Stop, i.Reason, end = &stop, c.conn.Reason().String(), stop
-	}
-	i.RTT = i.RTTime.String()
-	i.Uptime, i.Idle = monitor.Uptime(end.Sub(c.start)), monitor.Uptime(max(end.Sub(last), 0))
 	if id := c.who.Load(); id != nil {
 		i.Name, i.Lang, i.Version, i.User = id.name, id.lang, id.version, id.user
 	}
 	c.conn.Lock()
-	defer c.conn.Unlock()
+	stop := c.stop
 	i.OutMsgs, i.OutBytes, i.NumSubs = c.outMsgs, c.outBytes, c.subs.len()
-	if !c.stop.IsZero() {
+	if !stop.IsZero() {
 		i.NumSubs = c.numSubs
 	}
 	if subs {
@@ -41,6 +35,13 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 			i.AllSubs = append(i.AllSubs, detail(s, c.cid))
 		}
 	}
+	c.conn.Unlock()
+	if !stop.IsZero() {
+		at := stop.UTC()
+		i.Stop, i.Reason, end = &at, c.conn.Reason().String(), at
+	}
+	i.RTT = i.RTTime.String()
+	i.Uptime, i.Idle = monitor.Uptime(end.Sub(c.start)), monitor.Uptime(max(end.Sub(last), 0))
 	return i
 }
 

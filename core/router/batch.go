@@ -16,7 +16,7 @@ const (
 	// busyReceivers is how many receivers make a flush much work.
 	busyReceivers = 8
 	// keepStage is how much memory an idle stage may keep, keepAll all of them.
-	keepStage = 640 << 10
+	keepStage = 256 << 10
 	keepAll   = 4 << 20
 	keepFree  = 256
 )

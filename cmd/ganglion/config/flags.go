@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"ganglion/core/broker"
 )
 
 // Action is what the command line asks for.
@@ -68,6 +70,9 @@ func (cmd *Command) Reread() (*Config, error) {
 // finish sets what follows from several options.
 func (c *Config) finish() error {
 	c.Broker.Trace = c.Log.Trace
+	if c.Port == 0 {
+		c.Port = broker.DefaultPort
+	}
 	if c.HTTPPort != 0 && c.HTTPPort == c.Port && c.Port > 0 {
 		return fmt.Errorf("config: port and http_port are both %d; change one of them", c.Port)
 	}
