@@ -13,7 +13,7 @@ var (
 	errEOF     = errors.New("server closed the connection")
 )
 
-// sock is a stub: see the package comment, "Platforms".
+// sock refuses to connect: measuring needs Linux, see the package comment, "Platforms".
 type sock struct{}
 
 func dialSock(netip.Addr, netip.AddrPort, *atomic.Bool) (*sock, error) {

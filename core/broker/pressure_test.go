@@ -106,6 +106,9 @@ func TestSlowConsumerDeadline(t *testing.T) {
 		pub.send("PUB a %d\r\n%s\r\n", len(payload), payload)
 	}
 	closedReason(t, b, "Slow Consumer (Write Deadline)")
+	if n := b.Varz().SlowConsumers; n != 1 {
+		t.Fatalf("slow_consumers %d, want 1", n)
+	}
 }
 
 // TestProducersStall: a producer to a consumer that falls behind is slowed, and

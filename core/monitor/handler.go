@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/pprof"
 	"net/url"
 	"runtime"
 	"strconv"
@@ -43,8 +42,6 @@ type Options struct {
 	// Host, Port and HTTPSPort are what /varz says of the HTTP listeners.
 	Host            string
 	Port, HTTPSPort int
-	// Profile serves /debug/pprof.
-	Profile bool
 }
 
 // Handler serves a Source. Create it with New.
@@ -72,13 +69,6 @@ func New(source Source, o Options) *Handler {
 	h.count("/stacksz", stacksz)
 	h.Mount("/metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
 	h.mux.HandleFunc(h.path("/{$}"), h.index)
-	if o.Profile {
-		h.mux.HandleFunc("/debug/pprof/", pprof.Index)
-		h.mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		h.mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		h.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		h.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	}
 	return h
 }
 

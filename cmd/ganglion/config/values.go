@@ -124,9 +124,6 @@ func address(host func(*Config) *string, p func(*Config) *int) key {
 	}
 }
 
-// unused accepts a key that has nothing to act on here.
-func unused(*Config, string, token, any) error { return nil }
-
 // falseOnly accepts a feature that is not built yet as long as it is off.
 func falseOnly(_ *Config, name string, t token, v any) error {
 	if v == false || v == "disabled" {
