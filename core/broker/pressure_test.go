@@ -346,3 +346,23 @@ func TestSubscriptionFlood(t *testing.T) {
 	c.Close()
 	waitFor(t, "no subscription left", func() bool { return b.Varz().Subscriptions == 0 })
 }
+
+// TestCutLogIsBounded: a flood of bad clients does not fill the log, and the log
+// says how much it left out.
+func TestCutLogIsBounded(t *testing.T) {
+	var log logBuffer
+	_, url := start(t, broker.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	const n = 1500
+	begin := time.Now()
+	for range n {
+		c := dial(t, url)
+		c.send("HELLO\r\n")
+		c.closed()
+		c.Close()
+	}
+	// A burst, and what the rate lets through meanwhile.
+	most := 1000 + 100*int(time.Since(begin).Seconds()+1)
+	if lines := strings.Count(log.String(), "client is cut"); lines < 1000 || lines > most {
+		t.Fatalf("%d lines about %d clients, want 1000 to %d", lines, n, most)
+	}
+}

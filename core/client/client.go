@@ -249,13 +249,9 @@ func (c *Client) Closed(r conn.CloseReason) {
 	c.in.bytes.Store(c.inBytes)
 	c.m.remove(c)
 	s := c.m.Settings()
-	level := slog.LevelDebug
-	switch r {
-	case conn.ClientClosed, conn.Shutdown:
-	case conn.SlowPending, conn.SlowDeadline:
+	level := slog.LevelDebug // who was cut has a line that says so already
+	if r == conn.SlowPending || r == conn.SlowDeadline {
 		level = slog.LevelWarn
-	default:
-		level = slog.LevelInfo
 	}
 	s.Log.Log(context.Background(), level, "client connection closed", "cid", c.cid, "remote", c.addr(), "listener", c.listener, "reason", r.String())
 	if c.m.events != nil {

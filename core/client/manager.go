@@ -8,8 +8,28 @@ import (
 
 	"ganglion/core/account"
 	"ganglion/core/conn"
+	"ganglion/core/limit"
 	"ganglion/core/monitor"
 )
+
+// Lines a second, and at once, about sessions that were cut.
+const (
+	cutLogRate  = 100
+	cutLogBurst = 1000
+)
+
+// logCut says who is cut and why.
+func (m *Manager) logCut(c *Client, r conn.CloseReason, told string) {
+	if !m.cutLog.Take(time.Now(), 1) {
+		m.unlogged.Add(1)
+		return
+	}
+	args := []any{"cid", c.cid, "remote", c.addr(), "reason", r.String(), "told", told}
+	if n := m.unlogged.Swap(0); n > 0 {
+		args = append(args, "lines_left_out", n)
+	}
+	m.Settings().Log.Info("client is cut", args...)
+}
 
 // Totals are counters over all sessions, those that ended included.
 type Totals struct {
@@ -28,6 +48,8 @@ type Manager struct {
 	slow     [2]atomic.Uint64 // by pending bytes, by write deadline
 	stale    atomic.Uint64
 	stalled  atomic.Uint64
+	cutLog   *limit.Bucket // lines about cut sessions, so that a flood does not fill the log
+	unlogged atomic.Uint64 // such lines left out since the last one
 
 	mu       sync.Mutex
 	clients  map[uint64]*Client
@@ -41,7 +63,7 @@ type Manager struct {
 // NewManager returns a Manager whose connections loop reads. maxClosed is how
 // many ended sessions are remembered for monitoring. events may be nil.
 func NewManager(loop *conn.Loop, s *Settings, maxClosed int, events Events) *Manager {
-	m := &Manager{loop: loop, events: events, clients: map[uint64]*Client{}, reasons: map[conn.CloseReason]uint64{}, empty: make(chan struct{})}
+	m := &Manager{loop: loop, events: events, clients: map[uint64]*Client{}, reasons: map[conn.CloseReason]uint64{}, empty: make(chan struct{}), cutLog: limit.NewBucket(cutLogRate, cutLogBurst)}
 	m.closed.size = maxClosed
 	m.settings.Store(s)
 	return m

@@ -70,7 +70,7 @@ func (c *Client) Tick(now time.Time) time.Duration {
 
 // end closes the session from outside its reader, with -ERR 'text'.
 func (c *Client) end(r conn.CloseReason, text string) {
-	c.m.Settings().Log.Info("client is cut", "cid", c.cid, "remote", c.addr(), "reason", r.String(), "told", text)
+	c.m.logCut(c, r, text)
 	c.conn.SendString(string(wire.AppendErr(nil, text)))
 	c.conn.Close(r)
 }

@@ -39,7 +39,7 @@ func (c *Client) cut(b *router.Batch, r conn.CloseReason, text string) error {
 		c.sayErr(b, text)
 	}
 	b.Flush()
-	c.m.Settings().Log.Info("client is cut", "cid", c.cid, "remote", c.addr(), "reason", r.String(), "told", text)
+	c.m.logCut(c, r, text)
 	c.conn.Close(r)
 	return errClosed
 }
