@@ -149,9 +149,3 @@ func (a *Account) addHook(b binding) {
 
 // Stats returns the counters of the account's interest.
 func (a *Account) Stats() sublist.Stats { return a.list.Stats() }
-
-// EachSubscription calls f for every subscription until it returns false. f must
-// not subscribe or unsubscribe.
-func (a *Account) EachSubscription(f func(*Subscription) bool) {
-	a.list.Each(0, func(e *sublist.Entry[*Subscription]) bool { return f(e.Value) })
-}

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ganglion/core/account"
 	"ganglion/core/conn"
 	"ganglion/core/limit"
 	"ganglion/core/monitor"
@@ -162,13 +161,6 @@ func (m *Manager) Clients() []*Client {
 	return cs
 }
 
-// Client returns the open session cid, or nil.
-func (m *Manager) Client(cid uint64) *Client {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.clients[cid]
-}
-
 // ClosedClients returns the remembered ended sessions, oldest first.
 func (m *Manager) ClosedClients() []monitor.ConnInfo {
 	m.mu.Lock()
@@ -256,6 +248,3 @@ func (r *ring) add(c monitor.ConnInfo) {
 func (r *ring) all() []monitor.ConnInfo {
 	return append(append([]monitor.ConnInfo(nil), r.list[r.at:]...), r.list[:r.at]...)
 }
-
-// Account returns the account that sessions join by default.
-func (m *Manager) Account() *account.Account { return m.Settings().Account }

@@ -85,14 +85,6 @@ func (h *Handler) Mount(path string, handler http.Handler) {
 	h.mux.Handle(h.path(path), handler)
 }
 
-// Register adds metrics to /metrics.
-func (h *Handler) Register(c prometheus.Collector) error {
-	if err := h.registry.Register(c); err != nil {
-		return fmt.Errorf("monitor: register metrics: %w", err)
-	}
-	return nil
-}
-
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 

@@ -123,21 +123,6 @@ func TestGenerationMovesOnlyForItsTree(t *testing.T) {
 	}
 }
 
-func TestEach(t *testing.T) {
-	s := New[string]()
-	want := []string{"a", "a.*.*.b", "*.*", ">", "a.b.>", "q.*", "*.x.*"}
-	for _, p := range want {
-		s.Insert(&Entry[string]{Value: p, Subject: p, Queue: strings.Repeat("q", len(p)%2)})
-	}
-	var got []string
-	s.Each(0, func(e *Entry[string]) bool { got = append(got, e.Value); return true })
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Fatalf("got %q", got)
-	}
-}
-
 // FuzzSublist plays a program of inserts, removes and matches on a Sublist and
 // on a plain list, while another goroutine changes subjects elsewhere.
 func FuzzSublist(f *testing.F) {
