@@ -16,9 +16,6 @@ type LoopOptions struct {
 	// Workers is the number of goroutines that read ready connections; 0 is
 	// GOMAXPROCS plus one.
 	Workers int
-	// MaxPendingTotal bounds the bytes queued for all connections together;
-	// above it the connection with the most is cut. 0 is no bound.
-	MaxPendingTotal int64
 }
 
 // Loop reads, and times, any number of connections.
@@ -42,7 +39,6 @@ func NewLoop(o LoopOptions) (*Loop, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Loop{opts: o, wheel: newWheel(), cancel: cancel}
-	l.budget.limit.Store(o.MaxPendingTotal)
 	l.scratch.New = func() any { return l.newScratch(readBufferSize / 4) }
 	p, err := newPoller(l)
 	if err != nil {
@@ -66,7 +62,8 @@ func (l *Loop) newScratch(size int) *scratch {
 	return &scratch{batch: l.opts.NewBatch(n), buf: make([]byte, size)}
 }
 
-// SetMaxPendingTotal changes MaxPendingTotal.
+// SetMaxPendingTotal bounds the bytes queued for all connections together: above
+// n the connection with the most is cut. 0, as at the start, is no bound.
 func (l *Loop) SetMaxPendingTotal(n int64) { l.budget.limit.Store(n) }
 
 // PendingTotal returns the bytes queued for all connections, and how many

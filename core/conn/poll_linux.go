@@ -15,6 +15,9 @@ const (
 	// manyReady is how many ready connections make it worth waking another
 	// worker before they are read.
 	manyReady = 4
+	// turnBytes is how much is read in one turn before the connections that are
+	// still waiting in it are given to another worker.
+	turnBytes = readBufferSize
 	interest  = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
 )
 
@@ -140,6 +143,7 @@ type worker struct {
 	s       *scratch
 	leading bool
 	n       int
+	bytes   int // read in this turn
 	events  [eventsPerWait]syscall.EpollEvent
 	conns   [eventsPerWait]*Conn
 	ready   func(uintptr) bool
@@ -204,7 +208,12 @@ func (w *worker) turn() {
 	}
 	p.mu.RUnlock()
 	var gone [eventsPerWait]bool
+	w.bytes = 0
 	for i := range w.n {
+		if w.bytes >= turnBytes {
+			w.giveBack(i)
+			break
+		}
 		if c := w.conns[i]; c != nil {
 			gone[i] = !w.readReady(c)
 			w.s.settle()
@@ -231,6 +240,18 @@ func (w *worker) turn() {
 	}
 }
 
+// giveBack returns the connections from the i-th on to the set, unread.
+func (w *worker) giveBack(i int) {
+	for j := i; j < w.n; j++ {
+		if c := w.conns[j]; c != nil {
+			w.conns[j] = nil
+			w.poller.rearm(c)
+		}
+	}
+	w.n = i
+	w.handOver()
+}
+
 // readReady reads c until its socket is empty or its turn is over. It returns
 // false when c is not to be read any more.
 func (w *worker) readReady(c *Conn) bool {
@@ -247,6 +268,7 @@ func (w *worker) readReady(c *Conn) bool {
 			c.readFailed(err)
 			return false
 		}
+		w.bytes += n
 		if !c.took(w.s, buf[:have+n]) {
 			return false
 		}

@@ -133,12 +133,18 @@ func (b *Batch) Flush() {
 		return
 	}
 	b.flushing = true
-	for i := 0; i < len(b.open); i++ {
-		b.commit(b.open[i])
+	if len(b.open) >= shareReceivers && b.bytes >= shareBytes {
+		commitShared(b.open)
+	} else {
+		for _, st := range b.open {
+			commit(st)
+		}
 	}
-	for i := 0; i < len(b.own); i++ {
-		b.commit(b.own[i])
+	b.takeBack(b.open)
+	for _, st := range b.own {
+		commit(st)
 	}
+	b.takeBack(b.own)
 	b.stages.reset(len(b.open))
 	for i, st := range b.open {
 		b.recycle(st)
@@ -153,12 +159,15 @@ func (b *Batch) Flush() {
 	b.flushing = false
 }
 
-func (b *Batch) commit(st *account.Stage) {
-	if st.Len() == 0 && len(st.Deliveries) == 0 {
-		return
+func commit(st *account.Stage) {
+	if st.Len() > 0 || len(st.Deliveries) > 0 {
+		st.Owner.Commit(st)
 	}
-	st.Owner.Commit(st)
-	if st.Returned != nil {
+}
+
+// takeBack gives what committed stages returned to other members.
+func (b *Batch) takeBack(stages []*account.Stage) {
+	for _, st := range stages {
 		back := st.Returned
 		st.Returned = nil
 		for i := range back {
