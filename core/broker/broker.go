@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,10 +25,25 @@ import (
 var ErrClosed = errors.New("broker: closed")
 
 // Endpoint says what a listener's connections are.
-type Endpoint struct {
-	// Name of the listener, for logs, monitoring and hooks.
-	Name string
-}
+type Endpoint = client.Endpoint
+
+// TLS says how an Endpoint's connections become TLS.
+type TLS = client.TLS
+
+// When TLS begins.
+const (
+	AfterInfo = client.AfterInfo
+	First     = client.First
+	Auto      = client.Auto
+)
+
+// inProcess is the endpoint of connections inside the process.
+var inProcess = &Endpoint{Name: "inprocess"}
+
+// TLSServer returns the server's side of TLS over nc, which a Broker reads
+// without a goroutine. Listeners with a protocol of their own between TLS and
+// the session put it below that.
+func TLSServer(nc net.Conn, cfg *tls.Config) net.Conn { return conn.TLSServer(nc, cfg) }
 
 // Broker is a running broker. Create it with New and end it with Shutdown.
 type Broker struct {
@@ -41,7 +57,7 @@ type Broker struct {
 	opts     atomic.Pointer[Options]
 
 	mu        sync.Mutex
-	listeners map[net.Listener]Endpoint
+	listeners map[net.Listener]*atomic.Pointer[Endpoint]
 	closed    bool
 	lameDuck  bool
 	loaded    time.Time // when the options were loaded last
@@ -59,7 +75,7 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b := &Broker{start: time.Now(), log: o.Logger, listeners: map[net.Listener]Endpoint{}, done: make(chan struct{})}
+	b := &Broker{start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, done: make(chan struct{})}
 	b.loaded = b.start
 	if b.id, b.xkey, err = auth.NewServerID(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
@@ -192,7 +208,9 @@ func (b *Broker) Serve(ln net.Listener, e Endpoint) error {
 		ln.Close()
 		return ErrClosed
 	}
-	b.listeners[ln] = e
+	at := &atomic.Pointer[Endpoint]{}
+	at.Store(&e)
+	b.listeners[ln] = at
 	b.accepting.Add(1)
 	b.mu.Unlock()
 	defer b.accepting.Done()
@@ -206,7 +224,7 @@ func (b *Broker) Serve(ln net.Listener, e Endpoint) error {
 		nc, err := ln.Accept()
 		if err == nil {
 			wait = 0
-			b.clients.Serve(nc, e.Name)
+			b.clients.Serve(nc, at.Load())
 			continue
 		}
 		if b.stopping() || errors.Is(err, net.ErrClosed) {
@@ -227,6 +245,15 @@ func (b *Broker) Serve(ln net.Listener, e Endpoint) error {
 	}
 }
 
+// SetEndpoint replaces the endpoint of ln for connections to come.
+func (b *Broker) SetEndpoint(ln net.Listener, e Endpoint) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at := b.listeners[ln]; at != nil {
+		at.Store(&e)
+	}
+}
+
 func (b *Broker) stopping() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -240,7 +267,7 @@ func (b *Broker) InProcessConn() (net.Conn, error) {
 		return nil, ErrClosed
 	}
 	near, far := net.Pipe()
-	b.clients.Serve(far, "inprocess")
+	b.clients.Serve(far, inProcess)
 	return near, nil
 }
 

@@ -50,7 +50,7 @@ func freePort(t *testing.T) string {
 }
 
 // writeCertificate makes a self-signed certificate for localhost.
-func writeCertificate(t *testing.T) (cert, key string) {
+func writeCertificate(t testing.TB) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

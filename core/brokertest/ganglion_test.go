@@ -1,13 +1,11 @@
 package brokertest_test
 
 import (
-	"context"
-	"net"
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"ganglion/cmd/ganglion/config"
 	"ganglion/core/broker"
@@ -38,6 +36,12 @@ func notYet(t testing.TB, s *brokertest.Script) string {
 // loopback whatever that says, and returns its address. The test's end stops it.
 func startGanglion(t testing.TB, text string) string {
 	t.Helper()
+	return startOver(t, text, overTCP)
+}
+
+// startOver is startGanglion over another transport.
+func startOver(t testing.TB, text string, tr *transport) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -46,21 +50,13 @@ func startGanglion(t testing.TB, text string) string {
 	if err := c.Load(file); err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(c.Broker)
-	if err != nil {
-		t.Fatal(err)
+	b := newBroker(t, c.Broker)
+	ln, e := tr.listen(t)
+	if len(c.TLS.Pairs) > 0 {
+		pair, err := tls.LoadX509KeyPair(c.TLS.Pairs[0].Cert, c.TLS.Pairs[0].Key)
+		must(t, err)
+		e.TLS = &broker.TLS{Config: &tls.Config{Certificates: []tls.Certificate{pair}}}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go b.Serve(ln, broker.Endpoint{Name: "tcp"})
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := b.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	go b.Serve(ln, e)
 	return ln.Addr().String()
 }

@@ -55,10 +55,24 @@ func serve(t testing.TB, b *broker.Broker, addr string) string {
 	return ln.Addr().String()
 }
 
+// target is where clients connect to, and how.
+type target struct {
+	addr    string
+	url     string
+	options []nats.Option
+}
+
+// secure reports whether there is TLS on the way.
+func (at target) secure() bool {
+	return strings.HasPrefix(at.url, "tls") || strings.HasPrefix(at.url, "wss")
+}
+
+func tcpAt(addr string) target { return target{addr: addr, url: "nats://" + addr} }
+
 // dial connects a client that the test's end closes.
-func dial(t testing.TB, addr string, opts ...nats.Option) *nats.Conn {
+func dial(t testing.TB, at target, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect("nats://"+addr, opts...)
+	nc, err := nats.Connect(at.url, append(opts, at.options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,9 +138,14 @@ func echo(t testing.TB, nc *nats.Conn, subj string) {
 // TestNATSGo uses what nats.go documents of core NATS.
 func TestNATSGo(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
+	runGo(t, tcpAt(startGanglion(t, "server_name: gang")))
+}
+
+// runGo runs the tests of TestNATSGo against one address.
+func runGo(t *testing.T, at target) {
+	for _, tt := range []struct {
 		name string
-		run  func(t *testing.T, addr string)
+		run  func(t *testing.T, at target)
 	}{
 		{"subscribe sync", goSync},
 		{"subscribe async", goAsync},
@@ -151,18 +170,16 @@ func TestNATSGo(t *testing.T) {
 		{"max payload", goMaxPayload},
 		{"statistics", goStats},
 		{"ten clients", goTenClients},
-	}
-	addr := startGanglion(t, "server_name: gang")
-	for _, tt := range tests {
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.run(t, addr)
+			tt.run(t, at)
 		})
 	}
 }
 
-func goSync(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goSync(t *testing.T, at target) {
+	nc := dial(t, at)
 	sub, err := nc.SubscribeSync("sync")
 	must(t, err)
 	must(t, nc.PublishRequest("sync", "answer.here", []byte("hi")))
@@ -175,8 +192,8 @@ func goSync(t *testing.T, addr string) {
 	none(t, nc, sub)
 }
 
-func goAsync(t *testing.T, addr string) {
-	nc, from := dial(t, addr), dial(t, addr)
+func goAsync(t *testing.T, at target) {
+	nc, from := dial(t, at), dial(t, at)
 	got := make(chan string, 100)
 	_, err := nc.Subscribe("async", func(m *nats.Msg) { got <- string(m.Data) })
 	must(t, err)
@@ -192,8 +209,8 @@ func goAsync(t *testing.T, addr string) {
 	}
 }
 
-func goChan(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goChan(t *testing.T, at target) {
+	nc := dial(t, at)
 	ch := make(chan *nats.Msg, 2)
 	sub, err := nc.ChanSubscribe("chan", ch)
 	must(t, err)
@@ -206,8 +223,8 @@ func goChan(t *testing.T, addr string) {
 	}
 }
 
-func goWildcards(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goWildcards(t *testing.T, at target) {
+	nc := dial(t, at)
 	one, err := nc.SubscribeSync("wild.*.end")
 	must(t, err)
 	rest, err := nc.SubscribeSync("wild.>")
@@ -223,12 +240,12 @@ func goWildcards(t *testing.T, addr string) {
 	none(t, nc, rest)
 }
 
-func goQueue(t *testing.T, addr string) {
+func goQueue(t *testing.T, at target) {
 	const members, total = 4, 1000
 	var counts [members]atomic.Int64
 	seen := make(chan string, total)
 	for i := range members {
-		nc := dial(t, addr)
+		nc := dial(t, at)
 		_, err := nc.QueueSubscribe("queue", "workers", func(m *nats.Msg) {
 			counts[i].Add(1)
 			seen <- string(m.Data)
@@ -236,7 +253,7 @@ func goQueue(t *testing.T, addr string) {
 		must(t, err)
 		must(t, nc.Flush())
 	}
-	nc := dial(t, addr)
+	nc := dial(t, at)
 	every, err := nc.SubscribeSync("queue")
 	must(t, err)
 	for i := range total {
@@ -261,8 +278,8 @@ func goQueue(t *testing.T, addr string) {
 	}
 }
 
-func goAutoUnsubscribe(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goAutoUnsubscribe(t *testing.T, at target) {
+	nc := dial(t, at)
 	sub, err := nc.SubscribeSync("auto")
 	must(t, err)
 	must(t, sub.AutoUnsubscribe(3))
@@ -281,8 +298,8 @@ func goAutoUnsubscribe(t *testing.T, addr string) {
 	}
 }
 
-func goUnsubscribe(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goUnsubscribe(t *testing.T, at target) {
+	nc := dial(t, at)
 	sub, err := nc.SubscribeSync("unsub")
 	must(t, err)
 	must(t, nc.Publish("unsub", []byte("1")))
@@ -295,8 +312,8 @@ func goUnsubscribe(t *testing.T, addr string) {
 	}
 }
 
-func goRequest(t *testing.T, addr string) {
-	service, nc := dial(t, addr), dial(t, addr)
+func goRequest(t *testing.T, at target) {
+	service, nc := dial(t, at), dial(t, at)
 	echo(t, service, "request")
 	for i := range 20 {
 		want := strconv.Itoa(i)
@@ -308,8 +325,8 @@ func goRequest(t *testing.T, addr string) {
 	}
 }
 
-func goRequestContext(t *testing.T, addr string) {
-	service, nc := dial(t, addr), dial(t, addr)
+func goRequestContext(t *testing.T, at target) {
+	service, nc := dial(t, at), dial(t, at)
 	echo(t, service, "context")
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
@@ -336,8 +353,8 @@ func goRequestContext(t *testing.T, addr string) {
 	}
 }
 
-func goRequestMsg(t *testing.T, addr string) {
-	service, nc := dial(t, addr), dial(t, addr)
+func goRequestMsg(t *testing.T, at target) {
+	service, nc := dial(t, at), dial(t, at)
 	echo(t, service, "message")
 	m, err := nc.RequestMsg(&nats.Msg{Subject: "message", Header: nats.Header{"K": {"v"}}, Data: []byte("hi")}, soon)
 	must(t, err)
@@ -346,8 +363,8 @@ func goRequestMsg(t *testing.T, addr string) {
 	}
 }
 
-func goOldRequest(t *testing.T, addr string) {
-	service, nc := dial(t, addr), dial(t, addr, nats.UseOldRequestStyle())
+func goOldRequest(t *testing.T, at target) {
+	service, nc := dial(t, at), dial(t, at, nats.UseOldRequestStyle())
 	echo(t, service, "old")
 	for i := range 20 {
 		want := strconv.Itoa(i)
@@ -362,8 +379,8 @@ func goOldRequest(t *testing.T, addr string) {
 	}
 }
 
-func goNoResponders(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goNoResponders(t *testing.T, at target) {
+	nc := dial(t, at)
 	start := time.Now()
 	if _, err := nc.Request("nobody", nil, soon); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("got %v", err)
@@ -377,8 +394,8 @@ func goNoResponders(t *testing.T, addr string) {
 	must(t, nc.LastError())
 }
 
-func goInboxPrefix(t *testing.T, addr string) {
-	service, nc := dial(t, addr), dial(t, addr, nats.CustomInboxPrefix("_MINE.box"))
+func goInboxPrefix(t *testing.T, at target) {
+	service, nc := dial(t, at), dial(t, at, nats.CustomInboxPrefix("_MINE.box"))
 	replies := make(chan string, 1)
 	_, err := service.Subscribe("prefix", func(m *nats.Msg) {
 		replies <- m.Reply
@@ -396,8 +413,8 @@ func goInboxPrefix(t *testing.T, addr string) {
 	}
 }
 
-func goHeaders(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goHeaders(t *testing.T, at target) {
+	nc := dial(t, at)
 	if !nc.HeadersSupported() {
 		t.Fatal("the server does not say it does headers")
 	}
@@ -427,8 +444,8 @@ func goHeaders(t *testing.T, addr string) {
 	}
 }
 
-func goNoEcho(t *testing.T, addr string) {
-	quiet, other := dial(t, addr, nats.NoEcho()), dial(t, addr)
+func goNoEcho(t *testing.T, at target) {
+	quiet, other := dial(t, at, nats.NoEcho()), dial(t, at)
 	own, err := quiet.SubscribeSync("echo")
 	must(t, err)
 	must(t, quiet.Flush())
@@ -444,9 +461,9 @@ func goNoEcho(t *testing.T, addr string) {
 	none(t, quiet, own)
 }
 
-func goDrainSubscription(t *testing.T, addr string) {
+func goDrainSubscription(t *testing.T, at target) {
 	const total = 500
-	nc := dial(t, addr)
+	nc := dial(t, at)
 	var got atomic.Int64
 	first, release := make(chan struct{}), make(chan struct{})
 	sub, err := nc.Subscribe("drain.sub", func(*nats.Msg) {
@@ -478,11 +495,11 @@ func goDrainSubscription(t *testing.T, addr string) {
 	}
 }
 
-func goDrainConnection(t *testing.T, addr string) {
+func goDrainConnection(t *testing.T, at target) {
 	const total = 500
 	closed := make(chan struct{})
-	nc := dial(t, addr, nats.ClosedHandler(func(*nats.Conn) { close(closed) }), nats.DrainTimeout(soon))
-	from := dial(t, addr)
+	nc := dial(t, at, nats.ClosedHandler(func(*nats.Conn) { close(closed) }), nats.DrainTimeout(soon))
+	from := dial(t, at)
 	answers, err := from.SubscribeSync("drain.answers")
 	must(t, err)
 	must(t, from.Flush())
@@ -520,8 +537,8 @@ func goDrainConnection(t *testing.T, addr string) {
 	must(t, nc.LastError())
 }
 
-func goFlush(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goFlush(t *testing.T, at target) {
+	nc := dial(t, at)
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	for range 1000 {
@@ -534,16 +551,16 @@ func goFlush(t *testing.T, addr string) {
 	}
 }
 
-func goRTT(t *testing.T, addr string) {
-	d, err := dial(t, addr).RTT()
+func goRTT(t *testing.T, at target) {
+	d, err := dial(t, at).RTT()
 	must(t, err)
 	if d <= 0 || d > soon {
 		t.Errorf("got %v", d)
 	}
 }
 
-func goConnectedServer(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goConnectedServer(t *testing.T, at target) {
+	nc := dial(t, at)
 	if id := nc.ConnectedServerId(); len(id) != 56 || id[0] != 'N' {
 		t.Errorf("id %q", id)
 	}
@@ -553,10 +570,10 @@ func goConnectedServer(t *testing.T, addr string) {
 	if s := nc.ConnectedServerVersion(); s != wire.Version {
 		t.Errorf("version %q", s)
 	}
-	if s := nc.ConnectedAddr(); s != addr {
+	if s := nc.ConnectedAddr(); s != at.addr {
 		t.Errorf("address %q", s)
 	}
-	if nc.AuthRequired() || nc.TLSRequired() {
+	if nc.AuthRequired() || nc.TLSRequired() != at.secure() {
 		t.Error("it wants credentials or TLS")
 	}
 	id, err := nc.GetClientID()
@@ -569,8 +586,8 @@ func goConnectedServer(t *testing.T, addr string) {
 	}
 }
 
-func goMaxPayload(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goMaxPayload(t *testing.T, at target) {
+	nc := dial(t, at)
 	if n := nc.MaxPayload(); n != wire.DefaultMaxPayload {
 		t.Fatalf("got %d", n)
 	}
@@ -585,8 +602,8 @@ func goMaxPayload(t *testing.T, addr string) {
 	must(t, nc.Flush())
 }
 
-func goStats(t *testing.T, addr string) {
-	nc := dial(t, addr)
+func goStats(t *testing.T, at target) {
+	nc := dial(t, at)
 	sub, err := nc.SubscribeSync("stats")
 	must(t, err)
 	for range 10 {
@@ -601,13 +618,13 @@ func goStats(t *testing.T, addr string) {
 	}
 }
 
-func goTenClients(t *testing.T, addr string) {
+func goTenClients(t *testing.T, at target) {
 	const clients, each = 10, 200
 	var got [clients]atomic.Int64
 	var all sync.WaitGroup
 	ncs := make([]*nats.Conn, clients)
 	for i := range ncs {
-		ncs[i] = dial(t, addr)
+		ncs[i] = dial(t, at)
 		all.Add(clients * each)
 		_, err := ncs[i].Subscribe("ten.*", func(*nats.Msg) {
 			got[i].Add(1)
@@ -688,7 +705,7 @@ func TestNATSGoReconnect(t *testing.T) {
 	old := newBroker(t, broker.Options{ServerName: "old"})
 	addr := serve(t, old, "127.0.0.1:0")
 	gone, back := make(chan error, 1), make(chan string, 1)
-	nc := dial(t, addr, nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.MaxReconnects(-1),
+	nc := dial(t, tcpAt(addr), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.MaxReconnects(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { gone <- err }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { back <- nc.ConnectedServerName() }))
 	sub, err := nc.SubscribeSync("again.*")
@@ -708,7 +725,7 @@ func TestNATSGoReconnect(t *testing.T) {
 		t.Errorf("reconnected to %q", name)
 	}
 	must(t, nc.Flush())
-	from := dial(t, addr)
+	from := dial(t, tcpAt(addr))
 	for i := 3; i < 6; i++ {
 		must(t, from.Publish("again."+strconv.Itoa(i), []byte(strconv.Itoa(i))))
 	}
@@ -732,7 +749,7 @@ func TestNATSGoLameDuck(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t, broker.Options{LameDuckGrace: -1, LameDuckDuration: time.Millisecond})
 	told, closed := make(chan struct{}, 1), make(chan struct{})
-	nc := dial(t, serve(t, b, "127.0.0.1:0"), nats.NoReconnect(),
+	nc := dial(t, tcpAt(serve(t, b, "127.0.0.1:0")), nats.NoReconnect(),
 		nats.LameDuckModeHandler(func(*nats.Conn) { told <- struct{}{} }),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	must(t, nc.Flush())
@@ -750,7 +767,7 @@ func TestNATSGoInProcess(t *testing.T) {
 	inside, err := nats.Connect("", nats.InProcessServer(b))
 	must(t, err)
 	t.Cleanup(inside.Close)
-	outside := dial(t, serve(t, b, "127.0.0.1:0"))
+	outside := dial(t, tcpAt(serve(t, b, "127.0.0.1:0")))
 	echo(t, inside, "inside")
 	echo(t, outside, "outside")
 	for subj, nc := range map[string]*nats.Conn{"inside": outside, "outside": inside} {
@@ -781,7 +798,7 @@ func TestNATSGoMapping(t *testing.T) {
 		mapping("old", subject.Dest{Subject: "new", Weight: 100}),
 		mapping("canary", subject.Dest{Subject: "canary.a", Weight: 50}, subject.Dest{Subject: "canary.b", Weight: 50}),
 	}}), "127.0.0.1:0")
-	nc := dial(t, addr)
+	nc := dial(t, tcpAt(addr))
 	subs := map[string]*nats.Subscription{}
 	for _, s := range []string{"orders.>", "region.>", "old", "new", "canary", "canary.*"} {
 		sub, err := nc.SubscribeSync(s)

@@ -1,10 +1,12 @@
 package brokertest
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -16,11 +18,18 @@ import (
 // run replaced by the script's placeholders or the type of the value. Two brokers that
 // answer alike give the same transcript. Whatever differs from the script ends
 // the test.
-func (s *Script) Play(t testing.TB, dial func(config string) (addr string)) (transcript string) {
+func (s *Script) Play(t testing.TB, start func(config string) (addr string)) (transcript string) {
 	t.Helper()
-	p := &player{script: s, t: t, conns: make(map[int]*peer), vars: make(map[string]string)}
+	return s.PlayOver(t, start, DialTCP)
+}
+
+// PlayOver is Play over another transport than TCP: dial connects to the address
+// that start returned.
+func (s *Script) PlayOver(t testing.TB, start func(config string) (addr string), dial func(addr string) (net.Conn, error)) (transcript string) {
+	t.Helper()
+	p := &player{script: s, t: t, dial: dial, conns: make(map[int]*peer), vars: make(map[string]string)}
 	defer p.close()
-	p.addr = dial(p.expand(s.Config))
+	p.addr = start(p.expand(s.Config))
 	for i := 0; i < len(s.steps); {
 		i += p.play(s.steps[i:])
 	}
@@ -37,6 +46,7 @@ type player struct {
 	script *Script
 	t      testing.TB
 	addr   string
+	dial   func(addr string) (net.Conn, error)
 	conns  map[int]*peer
 	vars   map[string]string
 	log    strings.Builder
@@ -99,10 +109,11 @@ func (p *player) conn(st *step) *peer {
 		if other, ok := p.script.dials[st.conn]; ok {
 			addr = p.expand(other)
 		}
-		var err error
-		if c, err = dialPeer(addr); err != nil {
+		nc, err := p.dial(addr)
+		if err != nil {
 			p.fatal(st, "%v", err)
 		}
+		c = &peer{c: nc, r: bufio.NewReader(nc)}
 		p.conns[st.conn] = c
 	}
 	return c

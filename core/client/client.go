@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -25,22 +26,32 @@ const (
 	flagInfo      // understands INFO at any time (protocol 1)
 	flagToldInfo  // connect_info was sent
 	flagAwaitAuth // must authenticate before anything else
+	flagAwaitTLS  // must begin with TLS, or may
+	flagFirstInfo // somebody has taken it on to send the first INFO
+	flagLateInfo  // it is sent when TLS stands
+	flagSecure    // under TLS
 )
 
-// stallPause is how long a producer whose consumer falls behind is not read.
-const stallPause = 5 * time.Millisecond
+// A producer whose consumer falls behind is not read for stallPause for each
+// stallBytes that it published, and for minStall at least.
+const (
+	stallPause = 5 * time.Millisecond
+	stallBytes = 128 << 10
+	minStall   = 500 * time.Microsecond
+)
 
 // Client is one session. Its methods are safe for concurrent use except those
 // of conn.Handler.
 type Client struct {
 	// Static after construction.
-	m        *Manager
-	conn     *conn.Conn
-	cid      uint64
-	start    time.Time
-	remote   string
-	port     int
-	listener string
+	m      *Manager
+	conn   *conn.Conn
+	cid    uint64
+	start  time.Time
+	remote string
+	port   int
+	ep     *Endpoint
+	packs  bool // messages go out as deflate blocks
 
 	// Owned by the reader of the moment.
 	parser  wire.Parser
@@ -93,7 +104,18 @@ func (c *Client) setFlag(f uint32, on bool) {
 // is full.
 func (c *Client) begin(s *Settings, full bool) {
 	c.setFlag(flagAwaitAuth, s.Auth.Required())
+	c.setFlag(flagSecure, c.ep.Secure)
 	c.configure(s)
+	if t := c.ep.TLS; t != nil && !full {
+		c.awaitTLS(t)
+		if t.Mode != AfterInfo {
+			s.Log.Debug("client connection created", "cid", c.cid, "remote", c.addr(), "listener", c.ep.Name)
+			c.conn.Schedule(c.firstTick(s))
+			c.conn.Start()
+			return
+		}
+	}
+	c.setFlag(flagFirstInfo, true)
 	var x conn.Buffer
 	info := c.info(s)
 	x.Set(info.Append(x.Reserve(1024)))
@@ -107,7 +129,7 @@ func (c *Client) begin(s *Settings, full bool) {
 		c.conn.Close(conn.MaxConns)
 		s.Log.Error(wire.TextMaxConns, "cid", c.cid, "remote", c.addr(), "max_connections", s.MaxConns)
 	} else {
-		s.Log.Debug("client connection created", "cid", c.cid, "remote", c.addr(), "listener", c.listener)
+		s.Log.Debug("client connection created", "cid", c.cid, "remote", c.addr(), "listener", c.ep.Name)
 		c.conn.Schedule(c.firstTick(s))
 	}
 	c.conn.Start()
@@ -127,6 +149,14 @@ func (c *Client) configure(s *Settings) {
 func (c *Client) info(s *Settings) wire.Info {
 	i := s.Info
 	i.ClientID, i.ClientIP = c.cid, c.remote
+	if e := c.ep; e.Port != 0 {
+		i.Host, i.Port = e.Host, e.Port
+	}
+	i.TLSRequired = c.ep.Secure
+	if t := c.ep.TLS; t != nil {
+		i.TLSRequired, i.TLSAvailable = !t.AllowPlain, t.AllowPlain
+		i.TLSVerify = t.Config.ClientAuth == tls.RequireAndVerifyClientCert
+	}
 	return i
 }
 
@@ -220,7 +250,7 @@ func (c *Client) Need() int { return c.parser.Need() }
 // ReadDone publishes the counters of one read (conn.Handler).
 func (c *Client) ReadDone(batch conn.Batch) {
 	c.in.msgs.Store(c.inMsgs)
-	c.in.bytes.Store(c.inBytes)
+	read := c.inBytes - c.in.bytes.Swap(c.inBytes)
 	now := time.Now().UnixNano()
 	c.last.Store(now)
 	if c.worked {
@@ -229,7 +259,7 @@ func (c *Client) ReadDone(batch conn.Batch) {
 	}
 	if batch.(*router.Batch).Slow() && !c.m.Settings().NoStall {
 		c.m.stalled.Add(1)
-		c.conn.Pause(stallPause)
+		c.conn.Pause(max(stallPause*time.Duration(min(read, stallBytes))/stallBytes, minStall))
 	}
 }
 
@@ -253,7 +283,7 @@ func (c *Client) Closed(r conn.CloseReason) {
 	if r == conn.SlowPending || r == conn.SlowDeadline {
 		level = slog.LevelWarn
 	}
-	s.Log.Log(context.Background(), level, "client connection closed", "cid", c.cid, "remote", c.addr(), "listener", c.listener, "reason", r.String())
+	s.Log.Log(context.Background(), level, "client connection closed", "cid", c.cid, "remote", c.addr(), "listener", c.ep.Name, "reason", r.String())
 	if c.m.events != nil {
 		c.m.events.Disconnected(c)
 	}
@@ -275,7 +305,7 @@ func (c *Client) addr() string {
 // Origin tells hooks about this session (router.Publisher).
 func (c *Client) Origin() *hook.Origin {
 	if c.origin == nil {
-		o := &hook.Origin{CID: c.cid, Account: c.acc.Name(), Listener: c.listener}
+		o := &hook.Origin{CID: c.cid, Account: c.acc.Name(), Listener: c.ep.Name}
 		if a, err := netip.ParseAddr(c.remote); err == nil {
 			o.Remote = netip.AddrPortFrom(a, uint16(c.port))
 		}

@@ -22,6 +22,10 @@ func (c *Client) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg
 	if c.conn.Congested() {
 		st.Slow = true
 	}
+	if c.packs {
+		c.stagePacked(st, sub, m, flags&flagHeaders != 0)
+		return true
+	}
 	if m.Tail == nil || m.HdrLen > 0 && flags&flagHeaders == 0 {
 		c.stageAnew(st, sub, m, flags&flagHeaders != 0)
 		return true
@@ -87,7 +91,11 @@ func (c *Client) settle(st *account.Stage) (spent []*account.Subscription) {
 			if sub.Queue() != "" {
 				var one conn.Buffer
 				one.AppendRange(&st.Buffer, int(own), int(pieces), int(d.Own), int(d.Pieces))
-				st.Returned = append(st.Returned, account.Returned{Sub: sub, Msg: decode(one.Bytes(nil))})
+				b := one.Bytes(nil)
+				if c.packs {
+					b = unpack(b)
+				}
+				st.Returned = append(st.Returned, account.Returned{Sub: sub, Msg: decode(b)})
 			}
 			own, pieces = d.Own, d.Pieces
 			continue

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"crypto/tls"
+	"strings"
 	"time"
 
 	"ganglion/core/account"
@@ -14,12 +16,21 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	end := now
 	last := time.Unix(0, c.active.Load())
 	i := monitor.ConnInfo{
-		CID: c.cid, Kind: "Client", Type: "nats", IP: c.remote, Port: c.port, Listener: c.listener,
+		CID: c.cid, Kind: "Client", Type: "nats", IP: c.remote, Port: c.port, Listener: c.ep.Name,
 		Start: c.start.UTC(), LastActivity: last.UTC(), RTTime: time.Duration(c.rtt.Load()),
 		Pending: c.conn.Pending(), InMsgs: c.in.msgs.Load(), InBytes: c.in.bytes.Load(), Account: account.Global,
 	}
 	if i.RTTime == 0 {
 		i.RTTime = time.Duration(c.firstRTT.Load())
+	}
+	if c.conn.Framed() {
+		i.Type = "websocket"
+	}
+	if c.has(flagSecure) {
+		if t := c.conn.ConnectionState(); t != nil && t.HandshakeComplete {
+			i.TLSVersion, i.TLSCipher = tlsVersion(t.Version), tls.CipherSuiteName(t.CipherSuite)
+			i.TLSFirst = c.ep.TLS != nil && c.has(flagLateInfo)
+		}
 	}
 	if id := c.who.Load(); id != nil {
 		i.Name, i.Lang, i.Version, i.User = id.name, id.lang, id.version, id.user
@@ -44,6 +55,9 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	i.Uptime, i.Idle = monitor.Uptime(end.Sub(c.start)), monitor.Uptime(max(end.Sub(last), 0))
 	return i
 }
+
+// tlsVersion is "1.3" for TLS 1.3, as nats-server shows it.
+func tlsVersion(v uint16) string { return strings.TrimPrefix(tls.VersionName(v), "TLS ") }
 
 // detail describes a subscription; the caller holds the outbound lock of its
 // client.

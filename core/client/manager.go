@@ -77,16 +77,16 @@ func (m *Manager) Settings() *Settings { return m.settings.Load() }
 // SetSettings replaces what sessions go by.
 func (m *Manager) SetSettings(s *Settings) { m.settings.Store(s) }
 
-// Serve makes nc a session. listener names where it came from; internal marks
-// connections inside the process.
-func (m *Manager) Serve(nc net.Conn, listener string) {
+// Serve makes nc a session of a client; e says what nc is.
+func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 	s := m.Settings()
-	c := &Client{m: m, cid: m.nextID.Add(1), start: time.Now(), listener: listener, acc: s.Account}
+	c := &Client{m: m, cid: m.nextID.Add(1), start: time.Now(), ep: e, acc: s.Account}
 	c.remote, c.port = splitAddr(nc.RemoteAddr())
 	c.flags.Store(flagVerbose | flagPedantic | flagEcho)
 	c.last.Store(c.start.UnixNano())
 	c.active.Store(c.start.UnixNano())
 	c.conn = m.loop.Add(nc, c, &m.limits)
+	c.packs = c.conn.Packs()
 	m.accepted.Add(1)
 
 	m.mu.Lock()

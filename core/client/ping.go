@@ -34,10 +34,22 @@ func (c *Client) pong() {
 // ping interval for a client that says nothing.
 func (c *Client) firstTick(s *Settings) time.Duration {
 	switch {
+	case c.has(flagAwaitTLS) && c.ep.TLS.Mode == Auto && !c.has(flagFirstInfo):
+		return c.ep.TLS.delay()
+	case c.has(flagAwaitTLS) && !(c.ep.TLS.AllowPlain && c.has(flagFirstInfo)):
+		return c.ep.TLS.timeout()
 	case c.has(flagAwaitAuth):
 		return s.Auth.Timeout()
 	case c.has(flagConnected):
-		return min(rttPing, s.PingInterval)
+		return min(rttPing, c.pingInterval(s))
+	}
+	return c.pingInterval(s)
+}
+
+// pingInterval returns after which silence the client is pinged.
+func (c *Client) pingInterval(s *Settings) time.Duration {
+	if d := c.ep.PingInterval; d > 0 {
+		return d
 	}
 	return s.PingInterval
 }
@@ -47,17 +59,23 @@ func (c *Client) firstTick(s *Settings) time.Duration {
 // that measures the round trip.
 func (c *Client) Tick(now time.Time) time.Duration {
 	s := c.m.Settings()
+	if c.has(flagAwaitTLS) {
+		if next, waiting := c.tlsTick(); waiting {
+			return next
+		}
+	}
 	if c.has(flagAwaitAuth) {
 		c.end(conn.AuthTimeout, wire.TextAuthTimeout)
 		return 0
 	}
+	interval := c.pingInterval(s)
 	idle := now.Sub(time.Unix(0, c.last.Load()))
-	if idle < s.PingInterval && c.rtt.Load() != 0 && c.pings.Load() == 0 {
-		return s.PingInterval - idle
+	if idle < interval && c.rtt.Load() != 0 && c.pings.Load() == 0 {
+		return interval - idle
 	}
 	if int(c.pings.Load()) >= s.PingMax {
-		if idle < s.PingInterval {
-			return s.PingInterval
+		if idle < interval {
+			return interval
 		}
 		c.end(conn.Stale, wire.TextStale)
 		return 0
@@ -65,7 +83,7 @@ func (c *Client) Tick(now time.Time) time.Duration {
 	c.pings.Add(1)
 	c.pinged.Store(now.UnixNano())
 	c.conn.SendString(wire.LinePing)
-	return s.PingInterval
+	return interval
 }
 
 // end closes the session from outside its reader, with -ERR 'text'.

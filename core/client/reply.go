@@ -11,18 +11,22 @@ import (
 // errClosed ends a session's reading after it closed itself.
 var errClosed = errors.New("client: closed")
 
+var errTLSRate = errors.New("connection_rate_limit is exceeded")
+
 // say stages a line for the client itself, behind everything else of the batch.
 func (c *Client) say(b *router.Batch, line string) {
 	st := b.Own(c)
-	st.AppendString(line)
+	if c.packs {
+		st.AppendBlock([]byte(line))
+	} else {
+		st.AppendString(line)
+	}
 	st.Delivered(nil, 0)
 }
 
 // sayErr stages -ERR 'text'.
 func (c *Client) sayErr(b *router.Batch, text string) {
-	st := b.Own(c)
-	st.Set(wire.AppendErr(st.Reserve(len(text)+16), text))
-	st.Delivered(nil, 0)
+	c.say(b, string(wire.AppendErr(nil, text)))
 }
 
 // ok stages +OK for verbose clients.

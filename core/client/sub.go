@@ -33,7 +33,7 @@ func (c *Client) subscribe(b *router.Batch, s *Settings, op *wire.Op) {
 		}
 	}
 	sub := account.NewSubscription(c, subj, queue, string(op.SID))
-	sub.Listener = c.listener
+	sub.Listener = c.ep.Name
 	c.conn.Lock()
 	known := c.subs.get(sub.SID()) != nil
 	full := !known && s.MaxSubs > 0 && c.subs.len() >= s.MaxSubs

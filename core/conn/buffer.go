@@ -7,6 +7,10 @@ type Buffer struct {
 	b    []byte
 	refs []ref
 	held int // bytes in refs
+
+	head   [maxFrameHead]byte // of the frame that x becomes
+	packed bool               // x is deflate blocks
+	raw    bool               // x goes out without a frame
 }
 
 // ref is a borrowed piece that stands in front of b[at:].
@@ -49,10 +53,45 @@ func (x *Buffer) Append(p []byte) { x.b = append(x.Reserve(len(p)), p...) }
 // AppendString copies s to the end of x.
 func (x *Buffer) AppendString(s string) { x.b = append(x.Reserve(len(s)), s...) }
 
+// blockEnd is the header of an empty stored block of deflate (RFC 1951, 3.2.4).
+var blockEnd = []byte{0}
+
+// maxBlock is how much a stored block holds.
+const maxBlock = 1<<16 - 1
+
+// AppendBlock copies each of p to the end of x as stored blocks of deflate.
+func (x *Buffer) AppendBlock(p ...[]byte) {
+	x.packed = true
+	for _, q := range p {
+		for len(q) > 0 {
+			n := min(len(q), maxBlock)
+			b := x.Reserve(n + 5)
+			b = append(b, 0, byte(n), byte(n>>8), byte(^n), byte(^n>>8))
+			x.b = append(b, q[:n]...)
+			q = q[n:]
+		}
+	}
+}
+
+// AppendBlocks copies p, whole blocks of deflate that refer to nothing in front
+// of them, to the end of x.
+func (x *Buffer) AppendBlocks(p []byte) {
+	x.packed = true
+	x.Append(p)
+}
+
 // Borrow puts p at the end of x without copying it. p must stay untouched until
 // x was sent or reset.
 func (x *Buffer) Borrow(p []byte) {
 	x.refs = append(x.refs, ref{len(x.b), p})
+	x.held += len(p)
+}
+
+// prepend puts p, which stays untouched until x was sent, in front of x.
+func (x *Buffer) prepend(p []byte) {
+	x.refs = append(x.refs, ref{})
+	copy(x.refs[1:], x.refs)
+	x.refs[0] = ref{0, p}
 	x.held += len(p)
 }
 
@@ -83,12 +122,16 @@ func (x *Buffer) Bytes(dst []byte) []byte {
 }
 
 // Swap exchanges the contents of x and y.
-func (x *Buffer) Swap(y *Buffer) { *x, *y = *y, *x }
+func (x *Buffer) Swap(y *Buffer) {
+	y.packed, y.raw = x.packed, x.raw
+	*x, *y = *y, *x
+}
 
 // Reset empties x. It keeps the memory for own bytes up to keep bytes.
 func (x *Buffer) Reset(keep int) {
 	clear(x.refs)
 	x.refs, x.held = x.refs[:0], 0
+	x.packed, x.raw = false, false
 	if cap(x.b) > keep {
 		putBuf(x.b)
 		x.b = nil

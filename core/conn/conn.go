@@ -52,12 +52,18 @@ type Conn struct {
 	loop   *Loop
 	h      Handler
 	limits *Limits
-	fd     int  // -1 where reads and writes go through nc
-	slot   slot // place in the readiness set
+	fd     int    // -1 where reads and writes go through pipe
+	slot   slot   // place in the readiness set
+	frame  framer // nil: the stream is not in frames
+
+	// Set before the session's first byte is read or, with the lock held, written.
+	pipe net.Conn // what is below the frames, and below TLS that does not block
+	sec  *TLSConn // TLS that does not block; nil for none
 
 	// Owned by the reader of the moment.
-	rest  []byte // unconsumed bytes of an op that is not whole yet
-	pause time.Duration
+	rest    []byte // unconsumed bytes of an op that is not whole yet
+	pause   time.Duration
+	upgrade *Upgrade // TLS that is to come; nil for none
 
 	// held is set while a worker holds the connection. Epoll alone sees to that;
 	// the atomic is what carries one holder's writes over to the next.
@@ -129,6 +135,9 @@ func (c *Conn) fail(r CloseReason) {
 	if o.closed {
 		return
 	}
+	if !r.slow() && (c.frame != nil || c.sec != nil) {
+		c.queueLast(c.farewell(r))
+	}
 	o.closed = true
 	c.reason.Store(uint32(r))
 	if o.owned && !r.slow() {
@@ -137,6 +146,26 @@ func (c *Conn) fail(r CloseReason) {
 	}
 	c.dropQueue()
 	c.shutdown()
+}
+
+// queueLast sends b behind everything else, with the lock held: at once if the
+// socket is idle and takes it, by its writer otherwise.
+func (c *Conn) queueLast(b []byte) {
+	o := &c.out
+	switch {
+	case len(b) == 0:
+		return
+	case !o.owned && len(o.queue) == 0 && c.fd >= 0:
+		writeBytes(c.fd, b)
+		putBuf(b)
+		return
+	}
+	o.queue = append(o.queue, chunk{b, b})
+	c.account(int64(len(b)))
+	if !o.owned {
+		o.owned = true
+		c.startWriter()
+	}
 }
 
 // readerGone is called by the reader when it will not touch c again.
@@ -172,7 +201,7 @@ type halfCloser interface {
 // shutdown makes reads and writes of the socket fail, which wakes whoever sits
 // in one. It does not block.
 func (c *Conn) shutdown() {
-	if hc, ok := c.nc.(halfCloser); ok && c.fd >= 0 {
+	if hc, ok := c.pipe.(halfCloser); ok && c.fd >= 0 {
 		hc.CloseWrite()
 		hc.CloseRead()
 		return

@@ -75,17 +75,63 @@ func (l *Loop) PendingTotal() (bytes int64, cuts uint64) {
 // Add makes a Conn of nc. Nothing is read before Start, but it can be sent to.
 func (l *Loop) Add(nc net.Conn, h Handler, limits *Limits) *Conn {
 	c := &Conn{nc: nc, loop: l, h: h, limits: limits, fd: -1}
+	var t *TLSConn
+	c.frame, t, c.pipe = layers(nc)
 	l.poll.adopt(c)
+	switch {
+	case t == nil:
+	case c.fd >= 0:
+		t.record.direct = true
+		c.sec = t
+	default:
+		c.pipe = t
+	}
 	return c
 }
 
 // Start begins to read c.
 func (c *Conn) Start() {
-	if c.fd >= 0 && c.loop.poll.watch(c) {
-		return
+	var early []byte
+	if c.frame != nil {
+		early = c.frame.Buffered()
 	}
-	c.loop.wg.Add(1)
-	go c.waitLoop()
+	switch {
+	case c.fd < 0:
+		c.loop.wg.Add(1)
+		go c.waitLoop(early)
+	case len(early) > 0 || c.sec != nil: // crypto/tls may have read ahead as well
+		c.loop.wg.Add(1)
+		go c.firstTurn(early)
+	case !c.loop.poll.watch(c):
+		c.loop.wg.Add(1)
+		go c.waitLoop(nil)
+	}
+}
+
+// firstTurn consumes what was read ahead before c was given to the Loop, and
+// puts c into the readiness set.
+func (c *Conn) firstTurn(early []byte) {
+	defer c.loop.wg.Done()
+	s := c.loop.scratch.Get().(*scratch)
+	alive := true
+	switch {
+	case c.sec != nil && len(early) == 0:
+		alive = c.tookSealed(s, nil)
+	case len(early) > 0:
+		alive = c.decode(s, early, 0)
+		if alive && c.sec != nil {
+			alive = c.tookSealed(s, nil)
+		}
+	}
+	s.batch.Flush()
+	c.loop.scratch.Put(s)
+	switch {
+	case !alive:
+		c.readerGone()
+	case !c.loop.poll.watch(c):
+		c.Close(ReadError)
+		c.readerGone()
+	}
 }
 
 // forget takes c out of the readiness set.

@@ -32,6 +32,7 @@ type outbound struct {
 	flush   bool  // closed, but what is queued goes out first
 	gone    bool  // the reader has let go
 	backlog bool  // in the Loop's backlog set
+	saidBye bool  // no further frames go out
 }
 
 // Lock takes the outbound lock: until Send or Unlock nothing else is sent on c.
@@ -50,6 +51,14 @@ func (c *Conn) Send(x *Buffer) {
 	if n == 0 || o.closed {
 		o.mu.Unlock()
 		return
+	}
+	if c.frame != nil || c.sec != nil {
+		if r := c.encode(x); r != NotClosed {
+			c.fail(r)
+			o.mu.Unlock()
+			return
+		}
+		n = x.Len()
 	}
 	if o.owned || len(o.queue) > 0 || c.fd < 0 {
 		c.enqueue(x)
@@ -71,6 +80,26 @@ func (c *Conn) Send(x *Buffer) {
 		c.account(int64(len(rest.b)))
 	}
 	c.continueDirect(sent == n)
+}
+
+// encode puts x into a frame and under TLS, as far as c has them, with the lock
+// held. It returns why c must be closed when that can't be.
+func (c *Conn) encode(x *Buffer) CloseReason {
+	if c.out.pending+int64(x.Len()) > c.maxPending() {
+		return SlowPending
+	}
+	if c.frame != nil && !x.raw {
+		if x.packed {
+			// What the peer's inflater puts behind a message begins in the
+			// middle of an empty stored block (RFC 7692, section 7.2.1).
+			x.Append(blockEnd)
+		}
+		x.prepend(c.frame.AppendFrame(x.head[:0], x.Len(), x.packed))
+	}
+	if c.sec != nil && c.sec.seal(x) != nil {
+		return WriteError
+	}
+	return NotClosed
 }
 
 // dropped reports whether c was closed without a wish to flush.
@@ -242,9 +271,9 @@ func (c *Conn) writeLoop() {
 
 		w := vec
 		if d := c.writeDeadline(); d > 0 {
-			c.nc.SetWriteDeadline(time.Now().Add(d))
+			c.pipe.SetWriteDeadline(time.Now().Add(d))
 		}
-		_, err := w.WriteTo(c.nc)
+		_, err := w.WriteTo(c.pipe)
 		for _, ch := range taken {
 			putBuf(ch.base)
 		}

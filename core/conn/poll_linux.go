@@ -2,7 +2,6 @@ package conn
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -70,12 +69,11 @@ func (p *poller) close() { p.file.Close() }
 // adopt finds the descriptor of c's connection if it is one that we may use
 // directly.
 func (p *poller) adopt(c *Conn) {
-	switch c.nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default:
+	sc, ok := c.pipe.(syscall.Conn)
+	if !ok {
 		return
 	}
-	raw, err := c.nc.(syscall.Conn).SyscallConn()
+	raw, err := sc.SyscallConn()
 	if err != nil {
 		return
 	}
@@ -207,7 +205,7 @@ func (w *worker) turn() {
 		w.conns[i] = c
 	}
 	p.mu.RUnlock()
-	var gone [eventsPerWait]bool
+	var now [eventsPerWait]state
 	w.bytes = 0
 	for i := range w.n {
 		if w.bytes >= turnBytes {
@@ -215,7 +213,7 @@ func (w *worker) turn() {
 			break
 		}
 		if c := w.conns[i]; c != nil {
-			gone[i] = !w.readReady(c)
+			now[i] = w.readReady(c)
 			w.s.settle()
 		}
 	}
@@ -227,8 +225,8 @@ func (w *worker) turn() {
 		c := w.conns[i]
 		w.conns[i] = nil
 		switch {
-		case c == nil:
-		case gone[i]:
+		case c == nil, now[i] == lent:
+		case now[i] == gone:
 			c.readerGone()
 		case c.pause > 0:
 			d := c.pause
@@ -252,9 +250,23 @@ func (w *worker) giveBack(i int) {
 	w.handOver()
 }
 
-// readReady reads c until its socket is empty or its turn is over. It returns
-// false when c is not to be read any more.
-func (w *worker) readReady(c *Conn) bool {
+// state is what a worker knows of a connection after reading it.
+type state uint8
+
+const (
+	open state = iota // to be read again
+	gone              // not to be read any more
+	lent              // somebody else reads it now
+)
+
+// readReady reads c until its socket is empty or its turn is over.
+func (w *worker) readReady(c *Conn) state {
+	if c.upgrade != nil {
+		return c.upgradeReady()
+	}
+	if c.sec != nil {
+		return w.readSealed(c)
+	}
 	for range readsPerTurn {
 		buf, have := c.target(w.s)
 		n, err := readNow(c.fd, buf[have:])
@@ -262,21 +274,52 @@ func (w *worker) readReady(c *Conn) bool {
 			if have > 0 && c.rest == nil {
 				c.keep(buf[:have])
 			}
-			if err == syscall.EAGAIN {
-				return c.Reason() == NotClosed
-			}
-			c.readFailed(err)
-			return false
+			return c.nothing(err)
 		}
 		w.bytes += n
-		if !c.took(w.s, buf[:have+n]) {
-			return false
+		if !c.feed(w.s, buf[:have+n], have) {
+			return gone
 		}
 		if have+n < len(buf) || c.pause > 0 {
-			return true
+			return open
 		}
 		w.handOver()
 		w.s.settle()
 	}
-	return true
+	return open
+}
+
+// readSealed is readReady for TLS.
+func (w *worker) readSealed(c *Conn) state {
+	if w.s.raw == nil {
+		w.s.raw = make([]byte, readBufferSize)
+	}
+	for range readsPerTurn {
+		n, err := readNow(c.fd, w.s.raw)
+		if n <= 0 {
+			return c.nothing(err)
+		}
+		w.bytes += n
+		if !c.tookSealed(w.s, w.s.raw[:n]) {
+			return gone
+		}
+		if n < len(w.s.raw) || c.pause > 0 {
+			return open
+		}
+		w.handOver()
+		w.s.settle()
+	}
+	return open
+}
+
+// nothing is called when a read gave err instead of bytes.
+func (c *Conn) nothing(err error) state {
+	if err != syscall.EAGAIN {
+		c.readFailed(err)
+		return gone
+	}
+	if c.Reason() != NotClosed {
+		return gone
+	}
+	return open
 }

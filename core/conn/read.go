@@ -17,6 +17,7 @@ const (
 type scratch struct {
 	batch Batch
 	buf   []byte
+	raw   []byte // ciphertext; made when there is TLS
 }
 
 // settle flushes the batch if it still refers to bytes of the buffer.
@@ -93,15 +94,73 @@ func (c *Conn) readFailed(err error) {
 	c.Close(ReadError)
 }
 
-// waitLoop reads a connection that has no descriptor of ours to wait on.
-func (c *Conn) waitLoop() {
-	defer c.loop.wg.Done()
-	s := c.loop.scratch.Get().(*scratch)
-	for alive := true; alive; {
+// feed consumes buf[have:], which was read behind the have bytes of an unfinished
+// op. It returns false when c is not to be read any more.
+func (c *Conn) feed(s *scratch, buf []byte, have int) bool {
+	if c.frame != nil {
+		return c.decode(s, buf, have)
+	}
+	return c.took(s, buf)
+}
+
+// tookSealed consumes the ciphertext raw, all of it.
+func (c *Conn) tookSealed(s *scratch, raw []byte) bool {
+	c.sec.record.in = raw
+	defer c.replySealed()
+	for {
 		buf, have := c.target(s)
-		n, err := c.nc.Read(buf[have:])
+		n, dry, err := c.sec.open(buf[have:])
+		alive := true
+		switch {
+		case n > 0:
+			alive = c.feed(s, buf[:have+n], have)
+		case have > 0 && c.rest == nil:
+			c.keep(buf[:have])
+		}
+		switch {
+		case !alive:
+			return false
+		case err != nil:
+			c.readFailed(err)
+			return false
+		case dry:
+			return true
+		}
+		s.settle() // the buffer is used again
+	}
+}
+
+// replySealed sends what crypto/tls itself has to say: alerts, key updates.
+func (c *Conn) replySealed() {
+	c.Lock()
+	b := c.sec.record.take()
+	if b == nil || c.out.closed {
+		c.Unlock()
+		return
+	}
+	c.queueLast(b)
+	c.Unlock()
+}
+
+// waitLoop reads a connection that has no descriptor of ours to wait on, from
+// early on, which was read ahead.
+func (c *Conn) waitLoop(early []byte) {
+	defer c.loop.wg.Done()
+	if c.upgrade != nil && !c.upgradeWaiting() {
+		c.readerGone()
+		return
+	}
+	s := c.loop.scratch.Get().(*scratch)
+	alive := true
+	if len(early) > 0 {
+		alive = c.decode(s, early, 0)
+		s.batch.Flush()
+	}
+	for alive {
+		buf, have := c.target(s)
+		n, err := c.pipe.Read(buf[have:])
 		if n > 0 {
-			alive = c.took(s, buf[:have+n])
+			alive = c.feed(s, buf[:have+n], have)
 			s.batch.Flush()
 		} else if have > 0 && c.rest == nil {
 			c.keep(buf[:have])

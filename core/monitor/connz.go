@@ -36,6 +36,9 @@ type ConnInfo struct {
 	Name         string      `json:"name,omitempty"`
 	Lang         string      `json:"lang,omitempty"`
 	Version      string      `json:"version,omitempty"`
+	TLSVersion   string      `json:"tls_version,omitempty"`
+	TLSCipher    string      `json:"tls_cipher_suite,omitempty"`
+	TLSFirst     bool        `json:"tls_first,omitempty"`
 	User         string      `json:"authorized_user,omitempty"`
 	Account      string      `json:"account,omitempty"`
 	Subs         []string    `json:"subscriptions_list,omitempty"`

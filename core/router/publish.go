@@ -33,6 +33,7 @@ func (b *Batch) Publish(from Publisher, acc *account.Account, m *wire.Msg) Outco
 	if b.bytes >= flushBytes || b.count >= flushDeliveries {
 		b.Flush()
 	}
+	m.Packed = nil
 	if acc.Mapped() && !b.mapSubject(acc, m) {
 		return Outcome{Verdict: hook.Drop}
 	}

@@ -81,6 +81,10 @@ type Msg struct {
 	// encoders write those parts anew.
 	Tail []byte
 
+	// Packed is Tail as deflate blocks, made by the first receiver that sends it
+	// so, for all of them.
+	Packed []byte
+
 	// SizeArg is the publisher's total size as written; receivers see it
 	// verbatim. Nil for messages made in the process.
 	SizeArg []byte
