@@ -33,6 +33,8 @@ func run(args []string) int {
 	switch cmd.Action {
 	case config.Help:
 		fmt.Print(config.Usage)
+	case config.HelpTLS:
+		fmt.Print(config.UsageTLS())
 	case config.Version:
 		fmt.Printf("ganglion: v%s (compatible with nats-server v%s)\n", version, wire.Version)
 	case config.Test:

@@ -6,6 +6,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	"ganglion/core/broker"
@@ -25,8 +26,28 @@ type Config struct {
 	HTTPHost     string
 	HTTPPort     int
 	HTTPBasePath string
+	// HTTPSPort serves monitoring under TLS; 0 is none, -1 a free one.
+	HTTPSPort int
 	// ProfPort serves /debug/pprof on a port of its own; 0 is none.
 	ProfPort int
+
+	// TLS is of the client listener and the https monitoring port.
+	TLS TLS
+	// AllowNonTLS lets clients stay without TLS.
+	AllowNonTLS bool
+	WebSocket   WebSocket
+	// ProxyProtocol has the client listener expect a PROXY header; ProxyFrom,
+	// if any, only from those networks.
+	ProxyProtocol bool
+	ProxyFrom     []netip.Prefix
+	// Listeners holds limits of the listeners tcp and websocket, and further
+	// listeners, by name.
+	Listeners map[string]Listener
+	// Domain has everything run under a certificate for that name; see domain.
+	Domain   string
+	Email    string // for the CA, with Domain
+	WSSPort  int    // of the listener that Domain opens; 0 is 443
+	ACMEPort int    // for HTTP-01, 0 is 80
 
 	Log Log
 

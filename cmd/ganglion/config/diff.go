@@ -17,6 +17,8 @@ type Change struct {
 // fixed are the options that need a restart.
 var fixed = map[string]bool{
 	"Host": true, "Port": true, "HTTPHost": true, "HTTPPort": true, "HTTPBasePath": true, "ProfPort": true,
+	"HTTPSPort": true, "WebSocket.On": true, "WebSocket.Host": true, "WebSocket.Port": true, "WebSocket.HandshakeTimeout": true,
+	"ProxyProtocol": true, "ProxyFrom": true, "Domain": true, "WSSPort": true, "ACMEPort": true,
 	"PortsFileDir": true, "Broker.ServerName": true, "Broker.MaxClosed": true,
 }
 

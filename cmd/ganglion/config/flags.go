@@ -16,6 +16,7 @@ type Action int
 const (
 	Run     Action = iota
 	Help           // print the usage
+	HelpTLS        // print the names that TLS options may have
 	Version        // print the version
 	Test           // check the configuration and exit
 	Signal         // send a signal to a running server
@@ -31,9 +32,9 @@ type Command struct {
 }
 
 // unbuilt are flags of nats-server that Ganglion does not have yet.
-var unbuilt = []string{"js", "jetstream", "sd", "store_dir", "tls", "tlscert", "tlskey", "tlsverify", "tlscacert",
+var unbuilt = []string{"js", "jetstream", "sd", "store_dir",
 	"routes", "cluster", "cluster_name", "cluster_listen", "no_advertise", "cluster_advertise", "connect_retries",
-	"ms", "https_port", "s", "syslog", "r", "remote_syslog", "help_tls"}
+	"s", "syslog", "r", "remote_syslog"}
 
 // Parse reads the command line args, without the program's name, and the
 // configuration file that it names. Flags stand above the file. Usage errors of
@@ -73,8 +74,29 @@ func (c *Config) finish() error {
 	if c.Port == 0 {
 		c.Port = broker.DefaultPort
 	}
-	if c.HTTPPort != 0 && c.HTTPPort == c.Port && c.Port > 0 {
-		return fmt.Errorf("config: port and http_port are both %d; change one of them", c.Port)
+	if c.Domain != "" {
+		if err := c.applyDomain(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.HTTPSPort != 0 && !c.TLS.On:
+		return fmt.Errorf("config: https_port %d needs TLS; add a tls { } block", c.HTTPSPort)
+	case c.AllowNonTLS && !c.TLS.On:
+		return fmt.Errorf("config: allow_non_tls needs a tls { } block; add one or remove it")
+	}
+	ports := map[int]string{}
+	for _, p := range []struct {
+		name string
+		port int
+	}{{"port", c.Port}, {"http_port", c.HTTPPort}, {"https_port", c.HTTPSPort}, {"websocket.port", c.WebSocket.Port}} {
+		if p.port <= 0 {
+			continue
+		}
+		if other, taken := ports[p.port]; taken {
+			return fmt.Errorf("config: %s and %s are both %d; change one of them", other, p.name, p.port)
+		}
+		ports[p.port] = p.name
 	}
 	return nil
 }
@@ -101,6 +123,9 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 	}
 	for _, n := range []string{"m", "http_port"} {
 		fs.IntVar(&c.HTTPPort, n, c.HTTPPort, "")
+	}
+	for _, n := range []string{"ms", "https_port"} {
+		fs.IntVar(&c.HTTPSPort, n, c.HTTPSPort, "")
 	}
 	for _, n := range []string{"c", "config"} {
 		fs.StringVar(&file, n, "", "")
@@ -139,6 +164,12 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 	fs.StringVar(&c.Broker.Auth.Password, "pass", c.Broker.Auth.Password, "")
 	fs.StringVar(&c.Broker.Auth.Token, "auth", c.Broker.Auth.Token, "")
 	fs.IntVar(&c.ProfPort, "profile", c.ProfPort, "")
+	fs.StringVar(&c.Domain, "domain", c.Domain, "")
+	fs.StringVar(&c.Email, "email", c.Email, "")
+	fs.IntVar(&c.WSSPort, "https-port", c.WSSPort, "")
+	fs.IntVar(&c.ACMEPort, "http-port", c.ACMEPort, "")
+	var tf tlsFlags
+	tf.define(fs)
 	var asked string
 	for _, n := range unbuilt {
 		fs.BoolFunc(n, "", func(string) error { asked = n; return nil })
@@ -155,11 +186,16 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 	case fs.NArg() > 0:
 		return "", fmt.Errorf("unrecognized command: %q (see --help)", strings.Join(fs.Args(), " "))
 	}
+	if err := tf.apply(&c.TLS); err != nil {
+		return "", err
+	}
 	c.Log.Debug = c.Log.Debug || dv || dvv
 	c.Log.Trace = c.Log.Trace || dv || dvv || vv
 	switch {
 	case help:
 		cmd.Action = Help
+	case tf.help:
+		cmd.Action = HelpTLS
 	case version:
 		cmd.Action = Version
 	case sig != "":

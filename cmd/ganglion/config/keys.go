@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // topKeys are the keys at the top of the file. A nil entry is a key that
 // nats-server has and Ganglion does not have yet.
@@ -39,8 +42,8 @@ var topKeys = map[string]key{
 	"http_port":               port(func(c *Config) *int { return &c.HTTPPort }),
 	"monitor_port":            port(func(c *Config) *int { return &c.HTTPPort }),
 	"http_base_path":          str(func(c *Config) *string { return &c.HTTPBasePath }),
-	"https":                   nil,
-	"https_port":              nil,
+	"https":                   address(func(c *Config) *string { return &c.HTTPHost }, func(c *Config) *int { return &c.HTTPSPort }),
+	"https_port":              port(func(c *Config) *int { return &c.HTTPSPort }),
 	"connect_error_reports":   nil,
 	"reconnect_error_reports": nil,
 	"max_closed_clients":      integer(func(c *Config) *int { return &c.Broker.MaxClosed }, 0),
@@ -73,15 +76,22 @@ var topKeys = map[string]key{
 	"mappings":      mappings,
 	"maps":          mappings,
 
-	"proxy_protocol": falseOnly,
-	"jetstream":      falseOnly,
-	"allow_non_tls":  falseOnly,
-	"proxies":        nil, "accounts": nil, "no_auth_user": nil, "default_sentinel": nil, "system_account": nil, "system": nil,
+	"tls":                 tlsBlock(func(c *Config) *TLS { return &c.TLS }),
+	"allow_non_tls":       boolean(func(c *Config) *bool { return &c.AllowNonTLS }),
+	"websocket":           websocketBlock,
+	"ws":                  websocketBlock,
+	"proxy_protocol":      boolean(func(c *Config) *bool { return &c.ProxyProtocol }),
+	"proxy_protocol_from": prefixes(func(c *Config) *[]netip.Prefix { return &c.ProxyFrom }), // ours
+	"listeners":           listenersBlock,                                                    // ours
+	"domain":              str(func(c *Config) *string { return &c.Domain }),                 // ours
+
+	"jetstream": falseOnly,
+	"proxies":   nil, "accounts": nil, "no_auth_user": nil, "default_sentinel": nil, "system_account": nil, "system": nil,
 	"operator": nil, "operators": nil, "root": nil, "roots": nil, "root_operator": nil, "root_operators": nil,
 	"resolver": nil, "account_resolver": nil, "resolver_tls": nil, "resolver_preload": nil, "resolver_pinned_accounts": nil,
-	"trusted_keys": nil, "trusted": nil, "ocsp": nil, "ocsp_cache": nil, "tls": nil,
+	"trusted_keys": nil, "trusted": nil, "ocsp": nil, "ocsp_cache": nil,
 	"cluster": nil, "gateway": nil, "leafnodes": nil, "leaf": nil, "store_dir": nil,
-	"websocket": nil, "ws": nil, "mqtt": nil,
+	"mqtt": nil,
 	// Blocks of ours that are announced and not built yet.
 	"quic": nil, "webtransport": nil, "plugins": nil, "rate_limits": nil, "console": nil, "prometheus": nil,
 }

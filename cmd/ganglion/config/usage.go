@@ -10,6 +10,7 @@ Server:
     -n, --name, --server_name NAME   server name (default its id)
     -P, --pid FILE                   write the process id to FILE
     -m, --http_port PORT             monitoring: /varz /connz /subsz /healthz /metrics
+    -ms, --https_port PORT           monitoring under TLS
     -c, --config FILE                configuration file
     -t                               check the configuration and exit
     -sl, --signal COMMAND[=PID]      ldm | stop | quit | term | reopen | reload; PID or a pid file
@@ -27,6 +28,18 @@ Logging:
     -VV, -DVV                        as -V and -DV
         --log_size_limit BYTES       rotate the log file at this size
         --max_traced_msg_len BYTES   trace no more of a payload
+
+TLS:
+        --domain NAME                TLS everywhere under a certificate for NAME from Let's Encrypt:
+                                     4222, and wss with a page on 443; 80 and 443 must reach us
+        --email ADDRESS              where the CA may write to
+        --https-port PORT            instead of 443, with --domain
+        --http-port PORT             instead of 80, for the CA's challenges
+        --tls                        TLS on the client port, with
+        --tlscert FILE --tlskey FILE   this certificate and key
+        --tlsverify                  clients must show a certificate
+        --tlscacert FILE               issued by one of these
+        --help_tls                   what tls { } blocks may say
 
 Authorization:
         --user USER --pass PASSWORD  required of clients

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"strconv"
+
+	"ganglion/listeners/websocket"
 )
 
 // Banner writes where to connect and what to try, for a person at a terminal.
@@ -21,6 +23,24 @@ func (d *Daemon) Banner(w io.Writer) {
 	fmt.Fprintf(w, "\n  Ganglion %s is ready: nats://%s\n", d.version, net.JoinHostPort(host, strconv.Itoa(port)))
 	if d.httpLn != nil {
 		fmt.Fprintf(w, "  Monitoring:          http://%s\n", net.JoinHostPort("localhost", strconv.Itoa(d.httpLn.Addr().(*net.TCPAddr).Port)))
+	}
+	for i, l := range d.set {
+		if l.Kind != websocket.Kind {
+			continue
+		}
+		scheme, page := "ws", "http"
+		if d.endpoints[i].Secure {
+			scheme, page = "wss", "https"
+		}
+		name := "localhost"
+		if d.config.Domain != "" {
+			name = d.config.Domain
+		}
+		at := net.JoinHostPort(name, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+		fmt.Fprintf(w, "  Browsers:            %s://%s\n", scheme, at)
+		if !d.config.WebSocket.NoPage {
+			fmt.Fprintf(w, "  Page:                %s://%s/\n", page, at)
+		}
 	}
 	fmt.Fprintf(w, "\n  Try it from another shell:\n    ganglion sub%s '>'\n    ganglion pub%s hello world\n\n", server, server)
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +18,8 @@ import (
 	"ganglion/core/broker"
 	"ganglion/core/monitor"
 	"ganglion/listeners"
-	"ganglion/listeners/tcp"
+	"ganglion/listeners/certs"
+	"ganglion/listeners/websocket"
 )
 
 // shutdownTimeout bounds how long a stop waits for clients to take what is
@@ -32,14 +34,19 @@ type Daemon struct {
 	mu     sync.Mutex
 	config *config.Config
 
-	log     *logger
-	broker  *broker.Broker
-	set     listeners.Set
-	http    []*http.Server
-	httpLn  net.Listener
-	ports   string // file written to ports_file_dir
-	pid     string // pid file
-	serving sync.WaitGroup
+	log    *logger
+	broker *broker.Broker
+	certs  *certs.Manager
+	set    listeners.Set
+	// endpoints are those of set, in its order.
+	endpoints []broker.Endpoint
+	webSocket *websocket.Listener // nil for none
+	http      []*http.Server
+	httpLn    net.Listener
+	httpsLn   net.Listener
+	ports     string // file written to ports_file_dir
+	pid       string // pid file
+	serving   sync.WaitGroup
 }
 
 // Start starts everything that cmd's configuration names, or nothing. version
@@ -64,15 +71,16 @@ func (d *Daemon) start(ctx context.Context) error {
 	c := d.config
 	log := d.log.Logger
 	log.Info("starting ganglion", "version", d.version, "pid", os.Getpid(), "config", c.File)
-	reg := listeners.Registry{tcp.Kind: tcp.Open}
-	var err error
-	d.set, err = reg.Open(ctx, listeners.Config{Name: "tcp", Kind: tcp.Kind, Host: c.Host, Port: max(c.Port, 0)})
-	if err != nil {
+	if err := d.startCerts(ctx); err != nil {
+		return err
+	}
+	if err := d.listen(ctx); err != nil {
 		return err
 	}
 	addr := d.set[0].Addr().(*net.TCPAddr)
 	o := c.Broker
 	o.Logger, o.Host, o.Port = log, c.Host, addr.Port
+	var err error
 	if d.broker, err = broker.New(o); err != nil {
 		return err
 	}
@@ -82,15 +90,7 @@ func (d *Daemon) start(ctx context.Context) error {
 	if err := d.writeFiles(addr); err != nil {
 		return err
 	}
-	for _, l := range d.set {
-		d.serving.Add(1)
-		go func() {
-			defer d.serving.Done()
-			if err := d.broker.Serve(l.Listener, broker.Endpoint{Name: l.Name}); err != nil && !errors.Is(err, broker.ErrClosed) {
-				log.Error("listener failed", "listener", l.Name, "error", err)
-			}
-		}()
-	}
+	d.serveAll()
 	log.Info("Listening for client connections", "address", net.JoinHostPort(c.Host, strconv.Itoa(addr.Port)))
 	log.Info("Server is ready", "server_id", d.broker.ID(), "server_name", d.broker.Name())
 	return nil
@@ -105,9 +105,22 @@ func (d *Daemon) startHTTP() error {
 			return fmt.Errorf("cannot listen for monitoring: %w", err)
 		}
 		d.httpLn = ln
-		port := ln.Addr().(*net.TCPAddr).Port
-		d.serveHTTP(ln, d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: port}))
+		d.serveHTTP(ln, d.monitor(ln))
 		d.log.Info("Starting http monitor", "address", ln.Addr().String())
+	}
+	if c.HTTPSPort != 0 {
+		cfg, err := tlsConfig(d.certs.TLSConfig(sourceClient), &c.TLS)
+		if err != nil {
+			return err
+		}
+		ln, err := net.Listen("tcp", net.JoinHostPort(c.HTTPHost, strconv.Itoa(max(c.HTTPSPort, 0))))
+		if err != nil {
+			return fmt.Errorf("cannot listen for monitoring: %w", err)
+		}
+		d.httpsLn = ln
+		cfg.NextProtos = append([]string{"h2", "http/1.1"}, cfg.NextProtos...)
+		d.serveHTTP(tls.NewListener(ln, cfg), d.monitor(ln))
+		d.log.Info("Starting https monitor", "address", ln.Addr().String())
 	}
 	if c.ProfPort != 0 {
 		ln, err := net.Listen("tcp", net.JoinHostPort(c.Host, strconv.Itoa(max(c.ProfPort, 0))))
@@ -123,6 +136,12 @@ func (d *Daemon) startHTTP() error {
 		d.log.Info("profiling", "address", ln.Addr().String())
 	}
 	return nil
+}
+
+// monitor returns the monitoring pages as they are served on ln.
+func (d *Daemon) monitor(ln net.Listener) http.Handler {
+	c := d.config
+	return d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port})
 }
 
 func (d *Daemon) serveHTTP(ln net.Listener, h http.Handler) {
@@ -183,5 +202,8 @@ func (d *Daemon) cleanUp() {
 		s.Close()
 	}
 	d.set.Close()
+	if d.certs != nil {
+		d.certs.Close()
+	}
 	d.removeFiles()
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"ganglion/listeners/websocket"
 )
 
 // writeFiles writes the pid file and the ports file.
@@ -24,6 +26,20 @@ func (d *Daemon) writeFiles(addr *net.TCPAddr) error {
 	ports := map[string][]string{"nats": urls("nats", c.Host, addr.Port)}
 	if d.httpLn != nil {
 		ports["monitoring"] = urls("http", c.HTTPHost, d.httpLn.Addr().(*net.TCPAddr).Port)
+	}
+	if d.httpsLn != nil {
+		ports["monitoring"] = append(ports["monitoring"], urls("https", c.HTTPHost, d.httpsLn.Addr().(*net.TCPAddr).Port)...)
+	}
+	for i, l := range d.set {
+		a, ok := l.Addr().(*net.TCPAddr)
+		if !ok || l.Kind != websocket.Kind {
+			continue
+		}
+		scheme := "ws"
+		if d.endpoints[i].Secure {
+			scheme = "wss"
+		}
+		ports["websocket"] = urls(scheme, l.Host, a.Port)
 	}
 	b, err := json.Marshal(ports)
 	if err != nil {

@@ -23,6 +23,7 @@ func (d *Daemon) stages() []stage {
 			o.Version, o.GitCommit = d.config.Broker.Version, d.config.Broker.GitCommit
 			return d.broker.Prepare(o)
 		}},
+		{"listeners", d.prepareListeners},
 		{"pid file", d.preparePid},
 	}
 }

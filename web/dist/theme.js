@@ -1,0 +1,1 @@
+"use strict";(()=>{var n="ganglion.theme",a=["auto","light","dark"];function t(){try{return a.find(e=>e===localStorage.getItem(n))??"auto"}catch{return"auto"}}function o(e){e==="auto"?delete document.documentElement.dataset.theme:document.documentElement.dataset.theme=e}o(t());})();
