@@ -93,8 +93,18 @@ func ports(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("NATS", find("nats"))
 	ts.Setenv("HTTP", find("monitoring"))
+	ts.Setenv("WS", scheme(b)+find("websocket"))
+	ts.Setenv("LAN", find("lan"))
 	pid := strings.TrimSuffix(names[0][strings.LastIndexByte(names[0], '_')+1:], ".ports")
 	ts.Setenv("PID", pid)
+}
+
+// scheme is that of the WebSocket listener.
+func scheme(b []byte) string {
+	if bytes.Contains(b, []byte(`"wss://`)) {
+		return "wss://"
+	}
+	return "ws://"
 }
 
 var signals = map[string]syscall.Signal{"HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}

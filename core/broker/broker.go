@@ -30,6 +30,9 @@ type Endpoint = client.Endpoint
 // TLS says how an Endpoint's connections become TLS.
 type TLS = client.TLS
 
+// DefaultTLSTimeout is how long a TLS handshake may take.
+const DefaultTLSTimeout = client.DefaultTLSTimeout
+
 // When TLS begins.
 const (
 	AfterInfo = client.AfterInfo

@@ -42,6 +42,9 @@ type Options struct {
 	// Host, Port and HTTPSPort are what /varz says of the HTTP listeners.
 	Host            string
 	Port, HTTPSPort int
+	// Complete adds to /varz and the metrics what the Source does not know: the
+	// listeners and their certificates. May be nil.
+	Complete func(*Varz)
 }
 
 // Handler serves a Source. Create it with New.
@@ -60,7 +63,7 @@ type Handler struct {
 // New returns a Handler for source.
 func New(source Source, o Options) *Handler {
 	h := &Handler{opts: o, source: source, mux: http.NewServeMux(), registry: prometheus.NewRegistry(), stats: map[string]uint64{}}
-	h.registry.MustRegister(&collector{source: source, process: &h.process})
+	h.registry.MustRegister(&collector{source: source, process: &h.process, complete: o.Complete})
 	h.json("/varz", h.varz)
 	h.json("/connz", h.connz)
 	h.json("/subsz", h.subsz)
@@ -125,6 +128,9 @@ func reply(w http.ResponseWriter, status int, body []byte) {
 
 func (h *Handler) varz(*http.Request) (any, error) {
 	v := h.source.Varz()
+	if h.opts.Complete != nil {
+		h.opts.Complete(v)
+	}
 	v.HTTPHost, v.HTTPPort, v.HTTPSPort, v.HTTPBasePath = h.opts.Host, h.opts.Port, h.opts.HTTPSPort, h.opts.BasePath
 	v.Mem, v.CPU = h.process.usage()
 	v.Cores, v.MaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)

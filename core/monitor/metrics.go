@@ -6,8 +6,9 @@ import (
 
 // collector turns a Varz into metrics at each scrape.
 type collector struct {
-	source  Source
-	process *process
+	source   Source
+	process  *process
+	complete func(*Varz)
 }
 
 func desc1(name, help string, labels ...string) *prometheus.Desc {
@@ -29,6 +30,13 @@ var (
 	descCuts    = desc1("max_pending_total_cuts_total", "Connections cut because all queues together were too long.")
 	descMem     = desc1("resident_memory_bytes", "Resident memory of the process.")
 	descClosed  = desc1("closed_connections_total", "Ended connections by reason.", "reason")
+
+	descListenerConns   = desc1("listener_connections", "Open connections of a listener.", "listener", "kind")
+	descListenerTotal   = desc1("listener_accepted_total", "Connections that a listener accepted.", "listener", "kind")
+	descListenerRefused = desc1("listener_refused_total", "Connections that a listener closed at once, by reason.", "listener", "kind", "reason")
+	descListenerDelayed = desc1("listener_delayed_total", "Connections that waited because of the accept rate.", "listener", "kind")
+	descListenerPaused  = desc1("listener_paused", "1 while a listener accepts nothing.", "listener", "kind")
+	descCertEnd         = desc1("certificate_not_after_seconds", "Unix time at which a listener's certificate ends.", "listener", "source", "name")
 )
 
 // Reasons is what a Source may offer too: ended connections by reason.
@@ -42,6 +50,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) { ch <- descInfo }
 // Collect sends the metrics of one scrape.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	v := c.source.Varz()
+	if c.complete != nil {
+		c.complete(v)
+	}
 	gauge := func(d *prometheus.Desc, x float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, x, labels...)
 	}
@@ -64,6 +75,32 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(descCuts, float64(v.PendingCuts))
 	if mem, _ := c.process.usage(); mem > 0 {
 		gauge(descMem, float64(mem))
+	}
+	for _, l := range v.Listeners {
+		gauge(descListenerConns, float64(l.Connections), l.Name, l.Kind)
+		counter(descListenerTotal, float64(l.Accepted), l.Name, l.Kind)
+		counter(descListenerDelayed, float64(l.Delayed), l.Name, l.Kind)
+		paused := 0.0
+		if l.Paused || l.Closed {
+			paused = 1
+		}
+		gauge(descListenerPaused, paused, l.Name, l.Kind)
+		for reason, n := range l.Refused {
+			counter(descListenerRefused, float64(n), l.Name, l.Kind, reason)
+		}
+		type id struct{ kind, name string }
+		ends := map[id]int64{} // several certificates may have one name: the first to end counts
+		for _, cert := range l.Certificates {
+			for _, name := range cert.Names {
+				at := cert.NotAfter.Unix()
+				if old, ok := ends[id{cert.Kind, name}]; !cert.NotAfter.IsZero() && (!ok || at < old) {
+					ends[id{cert.Kind, name}] = at
+				}
+			}
+		}
+		for i, at := range ends {
+			gauge(descCertEnd, float64(at), l.Name, i.kind, i.name)
+		}
 	}
 	if r, ok := c.source.(Reasons); ok {
 		for reason, n := range r.ClosedByReason() {

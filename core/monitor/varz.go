@@ -32,9 +32,10 @@ type Varz struct {
 	Gateway           struct{}          `json:"gateway"`
 	Leaf              struct{}          `json:"leaf"`
 	MQTT              struct{}          `json:"mqtt"`
-	Websocket         struct{}          `json:"websocket"`
+	Websocket         WebSocket         `json:"websocket"`
 	JetStream         struct{}          `json:"jetstream"`
 	TLSTimeout        float64           `json:"tls_timeout"`
+	TLSCertNotAfter   time.Time         `json:"tls_cert_not_after,omitzero"`
 	WriteDeadline     time.Duration     `json:"write_deadline"`
 	Start             time.Time         `json:"start"`
 	Now               time.Time         `json:"now"`
@@ -77,6 +78,8 @@ type Varz struct {
 	PendingBytes    int64  `json:"pending_bytes"`
 	MaxPendingTotal int64  `json:"max_pending_total"`
 	PendingCuts     uint64 `json:"max_pending_total_cuts"`
+
+	Listeners []Listener `json:"listeners,omitempty"`
 }
 
 // KindCounts is a count by kind of connection.

@@ -25,7 +25,7 @@ func TestSameACME(t *testing.T) {
 	type provider struct {
 		libdns.RecordAppender
 		libdns.RecordDeleter
-		zones []string // makes it incomparable by ==
+		_ []string // makes it incomparable
 	}
 	p1, p2 := &provider{}, &provider{}
 	with := func(p certmagic.DNSProvider) *ACME {

@@ -15,7 +15,7 @@ import (
 )
 
 // Commands are the names of the tools.
-var Commands = []string{"sub", "pub", "req", "reply", "rtt", "bench"}
+var Commands = []string{"sub", "pub", "req", "reply", "rtt", "bench", "cert"}
 
 // Is reports whether name is one of Commands.
 func Is(name string) bool {
@@ -32,6 +32,10 @@ type connection struct {
 	Server   string        `short:"s" default:"nats://localhost:4222" env:"NATS_URL" help:"Server to connect to."`
 	User     string        `help:"User name, or a token without --password."`
 	Password string        `help:"Password of --user."`
+	TLSCA    string        `name:"tlsca" help:"PEM file of the CA that signed the server's certificate."`
+	TLSCert  string        `name:"tlscert" help:"PEM file of a certificate to show to the server."`
+	TLSKey   string        `name:"tlskey" help:"PEM file of its key."`
+	TLSFirst bool          `name:"tlsfirst" help:"Begin with TLS, before the server says anything."`
 	Name     string        `default:"ganglion-cli" help:"Name of the connection."`
 	Timeout  time.Duration `default:"5s" help:"How long to wait for the server and for replies."`
 }
@@ -45,6 +49,15 @@ func (c *connection) connect(env *environment, opts ...nats.Option) (*nats.Conn,
 		opts = append(opts, nats.UserInfo(c.User, c.Password))
 	case c.User != "":
 		opts = append(opts, nats.Token(c.User))
+	}
+	if c.TLSCA != "" {
+		opts = append(opts, nats.RootCAs(c.TLSCA))
+	}
+	if c.TLSCert != "" || c.TLSKey != "" {
+		opts = append(opts, nats.ClientCert(c.TLSCert, c.TLSKey))
+	}
+	if c.TLSFirst {
+		opts = append(opts, nats.TLSHandshakeFirst())
 	}
 	nc, err := nats.Connect(c.Server, opts...)
 	if err != nil {
@@ -67,6 +80,7 @@ type tools struct {
 	Reply replyCmd `cmd:"" help:"Answer requests on a subject."`
 	RTT   rttCmd   `cmd:"" name:"rtt" help:"Measure the round trip to the server."`
 	Bench benchCmd `cmd:"" help:"Measure what a server can do."`
+	Cert  certCmd  `cmd:"" help:"Show certificates, or the root of the internal CA."`
 }
 
 // Run runs the tool args[0] and returns the process's exit code. ctx ends it.

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"ganglion/core/broker"
 )
@@ -78,6 +80,10 @@ func (c *Config) finish() error {
 		if err := c.applyDomain(); err != nil {
 			return err
 		}
+	}
+	if c.TLS.On && c.Broker.Auth.Timeout == 0 {
+		// As nats-server does: the handshake comes out of the same time.
+		c.Broker.Auth.Timeout = cmp.Or(c.TLS.Timeout, broker.DefaultTLSTimeout) + time.Second
 	}
 	switch {
 	case c.HTTPSPort != 0 && !c.TLS.On:

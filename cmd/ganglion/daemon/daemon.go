@@ -31,15 +31,18 @@ type Daemon struct {
 	cmd     *config.Command
 	version string
 
-	mu     sync.Mutex
-	config *config.Config
+	mu sync.Mutex // one reload at a time
+
+	// Guarded by state; written under mu as well.
+	state     sync.RWMutex
+	config    *config.Config
+	endpoints []broker.Endpoint // of set, in its order
 
 	log    *logger
 	broker *broker.Broker
 	certs  *certs.Manager
 	set    listeners.Set
 	// endpoints are those of set, in its order.
-	endpoints []broker.Endpoint
 	webSocket *websocket.Listener // nil for none
 	http      []*http.Server
 	httpLn    net.Listener
@@ -71,16 +74,19 @@ func (d *Daemon) start(ctx context.Context) error {
 	c := d.config
 	log := d.log.Logger
 	log.Info("starting ganglion", "version", d.version, "pid", os.Getpid(), "config", c.File)
-	if err := d.startCerts(ctx); err != nil {
+	var err error
+	if d.certs, err = certs.New(certs.Options{Sources: c.Sources(), Logger: log}); err != nil {
 		return err
 	}
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
+	if err := d.certs.Start(ctx); err != nil {
+		return err
+	}
 	addr := d.set[0].Addr().(*net.TCPAddr)
 	o := c.Broker
 	o.Logger, o.Host, o.Port = log, c.Host, addr.Port
-	var err error
 	if d.broker, err = broker.New(o); err != nil {
 		return err
 	}
@@ -109,7 +115,7 @@ func (d *Daemon) startHTTP() error {
 		d.log.Info("Starting http monitor", "address", ln.Addr().String())
 	}
 	if c.HTTPSPort != 0 {
-		cfg, err := tlsConfig(d.certs.TLSConfig(sourceClient), &c.TLS)
+		cfg, err := tlsConfig(d.certs.TLSConfig(config.SourceClient), &c.TLS)
 		if err != nil {
 			return err
 		}
@@ -118,7 +124,7 @@ func (d *Daemon) startHTTP() error {
 			return fmt.Errorf("cannot listen for monitoring: %w", err)
 		}
 		d.httpsLn = ln
-		cfg.NextProtos = append([]string{"h2", "http/1.1"}, cfg.NextProtos...)
+		cfg.NextProtos = []string{"h2", "http/1.1"}
 		d.serveHTTP(tls.NewListener(ln, cfg), d.monitor(ln))
 		d.log.Info("Starting https monitor", "address", ln.Addr().String())
 	}
@@ -141,7 +147,7 @@ func (d *Daemon) startHTTP() error {
 // monitor returns the monitoring pages as they are served on ln.
 func (d *Daemon) monitor(ln net.Listener) http.Handler {
 	c := d.config
-	return d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port})
+	return d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port, Complete: d.complete})
 }
 
 func (d *Daemon) serveHTTP(ln net.Listener, h http.Handler) {
@@ -165,6 +171,13 @@ func (d *Daemon) MonitorAddr() net.Addr {
 		return nil
 	}
 	return d.httpLn.Addr()
+}
+
+// Config returns the configuration in force. It must not be changed.
+func (d *Daemon) Config() *config.Config {
+	d.state.RLock()
+	defer d.state.RUnlock()
+	return d.config
 }
 
 // Broker returns the broker.

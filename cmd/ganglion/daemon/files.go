@@ -32,7 +32,11 @@ func (d *Daemon) writeFiles(addr *net.TCPAddr) error {
 	}
 	for i, l := range d.set {
 		a, ok := l.Addr().(*net.TCPAddr)
-		if !ok || l.Kind != websocket.Kind {
+		switch {
+		case i == 0 || !ok:
+			continue
+		case l.Kind != websocket.Kind: // a listener of our own block
+			ports[l.Name] = urls("nats", l.Host, a.Port)
 			continue
 		}
 		scheme := "ws"

@@ -31,7 +31,7 @@ type plan struct {
 func (d *Daemon) plans(c *config.Config) ([]plan, error) {
 	client, err := d.streamPlan(config.ListenerTCP, config.Listener{
 		Kind: tcp.Kind, Host: c.Host, Port: c.Port, TLS: c.TLS, ProxyProtocol: c.ProxyProtocol, ProxyFrom: c.ProxyFrom,
-	}, sourceClient, c)
+	}, config.SourceClient, c)
 	if err != nil {
 		return nil, err
 	}
@@ -119,25 +119,14 @@ func (d *Daemon) webSocketOptions(c *config.Config) (websocket.Options, error) {
 		o.Handler = web.Handler()
 	}
 	if ws.TLS.On {
-		cfg, err := tlsConfig(d.certs.TLSConfig(sourceWebSocket), &ws.TLS)
+		cfg, err := tlsConfig(d.certs.TLSConfig(config.SourceWebSocket), &ws.TLS)
 		if err != nil {
-			return o, fmt.Errorf("%s: %w", sourceWebSocket, err)
+			return o, fmt.Errorf("%s: %w", config.SourceWebSocket, err)
 		}
-		if !slices.Contains(cfg.NextProtos, "http/1.1") {
-			cfg.NextProtos = append([]string{"http/1.1"}, cfg.NextProtos...)
-		}
+		cfg.NextProtos = []string{"http/1.1"}
 		o.Secure = func(nc net.Conn) net.Conn { return broker.TLSServer(nc, cfg) }
 	}
 	return o, nil
-}
-
-// startCerts makes the manager of all certificates.
-func (d *Daemon) startCerts(ctx context.Context) error {
-	var err error
-	if d.certs, err = certs.New(certs.Options{Sources: sources(d.config), Logger: d.log.Logger}); err != nil {
-		return err
-	}
-	return d.certs.Start(ctx)
 }
 
 // listen opens all listeners, or none.
@@ -222,7 +211,7 @@ func (d *Daemon) serveAll() {
 // prepareListeners makes the certificates and endpoints of c; connections that
 // exist keep theirs. Where to listen does not change.
 func (d *Daemon) prepareListeners(c *config.Config) (commit, abort func(), err error) {
-	swap, abort, err := d.certs.Prepare(certs.Options{Sources: sources(c), Logger: d.log.Logger})
+	swap, abort, err := d.certs.Prepare(certs.Options{Sources: c.Sources(), Logger: d.log.Logger})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -250,6 +239,8 @@ func (d *Daemon) prepareListeners(c *config.Config) (commit, abort func(), err e
 	}
 	commit = func() {
 		swap()
+		d.state.Lock()
+		defer d.state.Unlock()
 		for _, p := range plans {
 			for i, l := range d.set {
 				if l.Name != p.Name {

@@ -66,7 +66,9 @@ func (d *Daemon) reload(stages []stage) error {
 	for _, commit := range commits {
 		commit()
 	}
+	d.state.Lock()
 	d.config = next
+	d.state.Unlock()
 	for _, c := range changes {
 		d.log.Info("Reloaded", "option", c.Name, "old", c.Old, "new", c.New)
 	}

@@ -15,55 +15,14 @@ import (
 	"ganglion/listeners/certs"
 )
 
-// Names of certificate sources, besides those of the listeners { } block.
-const (
-	sourceClient    = "tls"
-	sourceWebSocket = "websocket.tls"
-)
-
 // maxHandshakes bounds the TLS handshakes of one listener that are under way:
 // each takes some 40 KiB and half a millisecond of a core.
 const maxHandshakes = 1024
 
-// sources returns where c's certificates come from.
-func sources(c *config.Config) map[string]certs.Source {
-	m := map[string]certs.Source{}
-	add := func(name string, t *config.TLS) {
-		if t.On {
-			m[name] = source(t, c)
-		}
-	}
-	add(sourceClient, &c.TLS)
-	add(sourceWebSocket, &c.WebSocket.TLS)
-	for name, l := range c.Listeners {
-		add(name, &l.TLS)
-	}
-	return m
-}
-
-func source(t *config.TLS, c *config.Config) certs.Source {
-	switch {
-	case t.ACME.On:
-		a := t.ACME
-		s := &certs.ACME{Domains: a.Domains, Email: a.Email, CA: a.CA, CARoots: a.CARoots, Challenges: a.Challenges, Storage: a.Storage, HTTPPort: c.ACMEPort, TLSALPNPort: c.WebSocket.Port}
-		if a.OnDemand {
-			s.OnDemand = &certs.OnDemand{Ask: a.Ask}
-		}
-		return certs.Source{ACME: s}
-	case t.Internal.On:
-		return certs.Source{Internal: &certs.Internal{Storage: t.Internal.Storage, Hosts: t.Internal.Hosts}}
-	}
-	var pairs []certs.Pair
-	for _, p := range t.Pairs {
-		pairs = append(pairs, certs.Pair{Cert: p.Cert, Key: p.Key})
-	}
-	return certs.Source{Files: pairs}
-}
-
 // needsHTTP01 reports whether some certificate of c is to be had through a
 // challenge over HTTP.
 func needsHTTP01(c *config.Config) bool {
-	for _, s := range sources(c) {
+	for _, s := range c.Sources() {
 		if a := s.ACME; a != nil && (len(a.Challenges) == 0 || slices.Contains(a.Challenges, certs.HTTP01)) {
 			return true
 		}
