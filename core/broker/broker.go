@@ -338,24 +338,13 @@ func (b *Broker) LameDuck(ctx context.Context) error {
 	b.lameDuck = true
 	b.mu.Unlock()
 	b.closeListeners()
-	o := b.Options()
-	for _, c := range b.clients.Clients() {
+	cs := b.clients.Clients()
+	for _, c := range cs {
 		c.SendLameDuck()
 	}
 	b.clients.Refuse()
-	if !b.sleep(ctx, o.LameDuckGrace) {
-		return ctx.Err()
-	}
-	cs := b.clients.Clients()
-	if len(cs) == 0 {
-		return nil
-	}
-	pause := o.LameDuckDuration / time.Duration(len(cs))
-	for i, c := range cs {
-		c.Close(conn.Shutdown)
-		if i < len(cs)-1 && !b.sleep(ctx, pause) {
-			return ctx.Err()
-		}
+	if err := b.retire(ctx, cs); err != nil || len(cs) == 0 {
+		return err
 	}
 	select {
 	case <-b.clients.Empty():
@@ -363,6 +352,47 @@ func (b *Broker) LameDuck(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// LameDuckListener is LameDuck for the listener called name alone: the broker
+// and its other listeners go on. It returns when the last of the listener's
+// clients has been told to go.
+func (b *Broker) LameDuckListener(ctx context.Context, name string) error {
+	b.mu.Lock()
+	var ln net.Listener
+	for l, e := range b.listeners {
+		if e.Load().Name == name {
+			ln = l
+		}
+	}
+	b.mu.Unlock()
+	if ln == nil {
+		return fmt.Errorf("broker: no listener is called %q", name)
+	}
+	ln.Close()
+	var cs []*client.Client
+	for _, c := range b.clients.Clients() {
+		if c.Listener() == name {
+			cs = append(cs, c)
+			c.SendLameDuck()
+		}
+	}
+	return b.retire(ctx, cs)
+}
+
+// retire closes cs one by one over the lame duck duration, after the grace period.
+func (b *Broker) retire(ctx context.Context, cs []*client.Client) error {
+	o := b.Options()
+	if !b.sleep(ctx, o.LameDuckGrace) {
+		return ctx.Err()
+	}
+	for i, c := range cs {
+		c.Close(conn.Shutdown)
+		if i < len(cs)-1 && !b.sleep(ctx, o.LameDuckDuration/time.Duration(len(cs))) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // sleep waits for d, or less when no client is left or ctx ends; false for the

@@ -105,3 +105,49 @@ func TestInProcess(t *testing.T) {
 		t.Fatalf("got %v, %v", m, err)
 	}
 }
+
+// Lame duck mode of one listener: its clients are told and closed, the others
+// stay.
+func TestLameDuckListener(t *testing.T) {
+	b, url := start(t, broker.Options{LameDuckGrace: -1, LameDuckDuration: time.Millisecond})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(ln, broker.Endpoint{Name: "second"}) }()
+	told, closed := make(chan struct{}), make(chan struct{})
+	leaving, err := nats.Connect("nats://"+ln.Addr().String(), nats.MaxReconnects(0),
+		nats.LameDuckModeHandler(func(*nats.Conn) { close(told) }), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leaving.Close()
+	staying, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer staying.Close()
+	if err := leaving.Flush(); err != nil { // it is known to understand INFO
+		t.Fatal(err)
+	}
+	if err := b.LameDuckListener(t.Context(), "nonesuch"); err == nil {
+		t.Error("lame duck mode of a listener that is not there")
+	}
+	if err := b.LameDuckListener(t.Context(), "second"); err != nil {
+		t.Fatal(err)
+	}
+	for name, ch := range map[string]chan struct{}{"told": told, "closed": closed} {
+		select {
+		case <-ch:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("its client was not %s", name)
+		}
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := staying.Flush(); err != nil || staying.IsClosed() {
+		t.Errorf("the other listener's client: %v", err)
+	}
+}

@@ -90,6 +90,9 @@ type identity struct {
 // CID returns the connection's id.
 func (c *Client) CID() uint64 { return c.cid }
 
+// Listener returns the name of the listener that the session came through.
+func (c *Client) Listener() string { return c.ep.Name }
+
 func (c *Client) has(f uint32) bool { return c.flags.Load()&f != 0 }
 
 func (c *Client) setFlag(f uint32, on bool) {
