@@ -2,7 +2,7 @@
 # make test       every test, the race detector on for the core (under 10 minutes on 2 cores)
 # make lint       vet, staticcheck, formatting, tidiness, cross builds
 # make test-net   tests that need network namespaces
-# make test-browser  tests with JavaScript clients (node; later chromium)
+# make test-browser  tests with JavaScript clients (node, chromium)
 # make test-long  the 10 minute soak
 # make fuzz       each fuzzer for FUZZTIME (60s)
 # make bench      against nats-server; ONLY=1:1,req selects scenarios
@@ -20,8 +20,9 @@ build:
 	go build -trimpath -ldflags "-s -w" -o bin/ganglion ./cmd/ganglion
 
 test:
-	go test -race -timeout 9m ./core/... ./listeners/...
-	go test -timeout 5m ./cmd/... ./examples/...
+	go test -race -timeout 9m -skip ConversationsOver ./core/... ./listeners/... ./cmd/ganglion/daemon
+	go test -timeout 5m -parallel 16 -run ConversationsOver ./core/brokertest
+	go test -timeout 5m ./cmd/... ./examples/... ./web/...
 	go test -run Alloc ./core/...
 
 lint:
@@ -39,13 +40,13 @@ test-net:
 	go test -count=1 -tags net -run Net ./core/broker/...
 
 test-browser:
-	go test -count=1 -tags browser -run JS -timeout 9m ./core/brokertest/...
+	go test -count=1 -tags browser -run 'JS|Browser' -timeout 9m ./core/brokertest/...
 
 test-long:
 	go test -count=1 -tags long -run Soak -timeout 20m -v ./core/brokertest/...
 
 fuzz:
-	@set -e; for p in $$(go list ./core/... ./cmd/...); do \
+	@set -e; for p in $$(go list ./core/... ./listeners/... ./cmd/...); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
 		done; \

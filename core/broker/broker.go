@@ -66,6 +66,8 @@ type Broker struct {
 	loaded    time.Time // when the options were loaded last
 	accepting sync.WaitGroup
 	done      chan struct{} // closed when Shutdown has finished
+	stop      chan struct{} // closed when Shutdown begins
+	trimming  sync.WaitGroup
 }
 
 // New starts a Broker that serves nothing yet.
@@ -78,7 +80,7 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b := &Broker{start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, done: make(chan struct{})}
+	b := &Broker{start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, done: make(chan struct{}), stop: make(chan struct{})}
 	b.loaded = b.start
 	if b.id, b.xkey, err = auth.NewServerID(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
@@ -98,6 +100,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.clients = client.NewManager(b.loop, b.settings(&o, a), o.MaxClosed, nil)
 	b.adopt(&o)
+	b.trimming.Go(func() { b.trim(b.stop) })
 	return b, nil
 }
 
@@ -303,6 +306,8 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	b.closed = true
 	b.mu.Unlock()
+	close(b.stop)
+	b.trimming.Wait()
 	b.closeListeners()
 	b.clients.Refuse()
 	for _, c := range b.clients.Clients() {

@@ -190,6 +190,14 @@ func (m *Manager) Stats() Stats {
 		Stale: m.stale.Load(), Stalled: m.stalled.Load(), Totals: t}
 }
 
+// Turnover counts the sessions that began and those that ended.
+func (m *Manager) Turnover() uint64 {
+	accepted := m.accepted.Load()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return 2*accepted - uint64(len(m.clients))
+}
+
 // ClosedByReason counts the sessions that ended.
 func (m *Manager) ClosedByReason() map[string]uint64 {
 	m.mu.Lock()
