@@ -1,4 +1,4 @@
-# make run        start a broker on 4222 with monitoring on 8222
+# make run        start a broker on 4222, a page for browsers on 8080, monitoring on 8222
 # make test       every test, the race detector on for the core (under 10 minutes on 2 cores)
 # make lint       vet, staticcheck, formatting, tidiness, cross builds
 # make test-net   tests that need network namespaces
@@ -14,7 +14,7 @@ BENCH    ?=
 .PHONY: run build test lint test-net test-browser test-long fuzz bench
 
 run:
-	go run ./cmd/ganglion -m 8222
+	go run ./cmd/ganglion -m 8222 --ws 8080
 
 build:
 	go build -trimpath -ldflags "-s -w" -o bin/ganglion ./cmd/ganglion

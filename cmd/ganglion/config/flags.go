@@ -170,6 +170,8 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 	fs.StringVar(&c.Broker.Auth.Password, "pass", c.Broker.Auth.Password, "")
 	fs.StringVar(&c.Broker.Auth.Token, "auth", c.Broker.Auth.Token, "")
 	fs.IntVar(&c.ProfPort, "profile", c.ProfPort, "")
+	var ws int
+	fs.IntVar(&ws, "ws", 0, "")
 	fs.StringVar(&c.Domain, "domain", c.Domain, "")
 	fs.StringVar(&c.Email, "email", c.Email, "")
 	fs.IntVar(&c.WSSPort, "https-port", c.WSSPort, "")
@@ -194,6 +196,10 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 	}
 	if err := tf.apply(&c.TLS); err != nil {
 		return "", err
+	}
+	if ws != 0 {
+		// A page of another site must not reach a broker that asks for nothing.
+		c.WebSocket = WebSocket{On: true, Host: c.Host, Port: ws, NoTLS: true, SameOrigin: true}
 	}
 	c.Log.Debug = c.Log.Debug || dv || dvv
 	c.Log.Trace = c.Log.Trace || dv || dvv || vv

@@ -10,6 +10,7 @@ Server:
     -n, --name, --server_name NAME   server name (default its id)
     -P, --pid FILE                   write the process id to FILE
     -m, --http_port PORT             monitoring: /varz /connz /subsz /healthz /metrics
+        --ws PORT                    WebSocket without TLS, and a page to try it; same origin only
     -ms, --https_port PORT           monitoring under TLS
     -c, --config FILE                configuration file
     -t                               check the configuration and exit
