@@ -2,6 +2,7 @@ package brokertest_test
 
 import (
 	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -116,5 +117,50 @@ func TestWebSocketShutdown(t *testing.T) {
 	io.Copy(io.Discard, raw)
 	if want := "\x03\xe9Server Shutdown"; string(raw.close) != want {
 		t.Fatalf("close frame %q, want %q", raw.close, want)
+	}
+}
+
+// Frames made to hurt: each ends its own session, and another goes on.
+func TestWebSocketBombs(t *testing.T) {
+	t.Parallel()
+	var zeros bytes.Buffer
+	w, err := flate.NewWriter(&zeros, flate.BestCompression)
+	must(t, err)
+	w.Write(make([]byte, 32<<20))
+	w.Flush()
+	packed := bytes.TrimSuffix(zeros.Bytes(), []byte{0, 0, 0xff, 0xff})
+	if len(packed) > 1<<20 {
+		t.Fatalf("the bomb has %d bytes", len(packed))
+	}
+	bomb := binary.BigEndian.AppendUint64([]byte{0xc2, 0xff}, uint64(len(packed)))
+	bomb = append(append(bomb, 0, 0, 0, 0), packed...)
+	tr := overWebSocket(t)
+	tr.listen = func(t testing.TB) (net.Listener, broker.Endpoint) {
+		f, err := websocket.Opener(websocket.Options{Compression: true})
+		must(t, err)
+		return open(t, f), broker.Endpoint{Name: "websocket"}
+	}
+	addr := startOver(t, "", tr)
+	healthy := dial(t, target{addr: addr, url: "ws://" + addr})
+	const deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+	for _, c := range []struct {
+		name string
+		send []byte
+	}{
+		{"32 MiB of zeros, compressed", bomb},
+		{"a frame that announces 2^62 bytes", append(binary.BigEndian.AppendUint64([]byte{0x82, 0xff}, 1<<62), "\x00\x00\x00\x00GARBAGE\r\n"...)},
+		{"a million fragments of nothing", append(append([]byte("\x02\x80\x00\x00\x00\x00"), bytes.Repeat([]byte("\x00\x80\x00\x00\x00\x00"), 1_000_000)...), "\xff\xff"...)},
+		{"compressed fragments without end", append([]byte("\x42\x81\x00\x00\x00\x00x"), bytes.Repeat(append([]byte("\x00\xff\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00"), make([]byte, 1<<16)...), 20)...)},
+	} {
+		nc, err := dialWebSocket(nil, deflate)(addr)
+		must(t, err)
+		f := wsOf(nc)
+		f.SetDeadline(time.Now().Add(2 * brokertest.Patience))
+		f.Conn.Write(c.send)
+		if _, err := io.Copy(io.Discard, f); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Errorf("%s: still connected", c.name)
+		}
+		nc.Close()
+		must(t, healthy.FlushTimeout(soon))
 	}
 }

@@ -36,6 +36,9 @@ func (c *Client) connect(b *router.Batch, s *Settings, arg []byte) error {
 	c.setFlag(flagNoResponders, o.NoResponders)
 	c.setFlag(flagInfo, o.Protocol >= 1)
 	first := !c.has(flagConnected)
+	if first {
+		c.conn.TakeRequest() // its cookies have no part in who this is yet
+	}
 	c.setFlag(flagConnected, true)
 	if first {
 		c.firstRTT.Store(int64(time.Since(c.start)))

@@ -1,6 +1,9 @@
 package conn
 
-import "net"
+import (
+	"net"
+	"net/http"
+)
 
 // framer is a connection that carries the stream in frames, as WebSocket does.
 // It is known by its methods, so that a listener need not know this package.
@@ -31,6 +34,15 @@ type framer interface {
 func (c *Conn) Packs() bool {
 	p, ok := c.frame.(interface{ Packs() bool })
 	return ok && p.Packs()
+}
+
+// TakeRequest returns the HTTP request that c began with, nil for none or when it
+// was taken before: an idle connection has no use for it.
+func (c *Conn) TakeRequest() *http.Request {
+	if r, ok := c.frame.(interface{ Request() *http.Request }); ok {
+		return r.Request()
+	}
+	return nil
 }
 
 // maxFrameHead is how much AppendFrame appends at most.
