@@ -30,6 +30,7 @@ lint:
 	go vet ./...
 	go tool staticcheck ./...
 	go mod tidy -diff
+	cd web && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run verify
 	for t in linux/amd64 linux/arm64 linux/arm darwin/arm64 darwin/amd64 windows/amd64; do \
 		echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/ganglion || exit 1; \
 		GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./core/... ./listeners/... ./cmd/... || exit 1; \

@@ -36,10 +36,10 @@ type Conn struct {
 }
 
 // newConn returns the connection of an upgraded request. brw is what net/http
-// read through.
-func newConn(nc net.Conn, brw *bufio.ReadWriter, r *http.Request, remote net.Addr, packs bool) *Conn {
-	c := &Conn{nc: nc, remote: remote, packs: packs, req: r}
-	c.d.allowPacked = packs
+// read through. maxPacked is 0 when no compression was negotiated.
+func newConn(nc net.Conn, brw *bufio.ReadWriter, r *http.Request, remote net.Addr, maxPacked int) *Conn {
+	c := &Conn{nc: nc, remote: remote, packs: maxPacked > 0, req: r}
+	c.d.maxPacked = maxPacked
 	if n := brw.Reader.Buffered(); n > 0 {
 		b, _ := brw.Reader.Peek(n)
 		c.ahead = append([]byte(nil), b...)

@@ -66,8 +66,8 @@ type decoder struct {
 	pieces bool // in a fragmented message
 	packed bool // the message at hand is compressed
 
-	allowPacked bool // permessage-deflate was negotiated
-	bye         bool // a close frame came
+	maxPacked int  // bytes of a compressed message; 0: none was negotiated
+	bye       bool // a close frame came
 
 	header  [maxHeader]byte
 	control []byte // payload of a control frame so far
@@ -198,7 +198,7 @@ func (d *decoder) start(h []byte) error {
 		if d.pieces {
 			return errFragment
 		}
-		if rsv1 && !d.allowPacked {
+		if rsv1 && d.maxPacked == 0 {
 			return errCompressed
 		}
 		d.packed, d.pieces = rsv1, !fin
@@ -236,7 +236,7 @@ func (d *decoder) controlled() (reply []byte, err error) {
 // gather keeps a piece of a compressed message.
 func (d *decoder) gather(p []byte) error {
 	if d.inflate == nil {
-		d.inflate = &inflater{}
+		d.inflate = &inflater{max: d.maxPacked}
 	}
 	return d.inflate.add(p, d.mask)
 }

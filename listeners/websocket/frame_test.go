@@ -61,6 +61,14 @@ func feed(d *decoder, pieces ...[]byte) (stream, replies []byte, err error) {
 	return stream, replies, nil
 }
 
+// limit is the largest compressed message where there may be any.
+func limit(packs bool) int {
+	if packs {
+		return 1 << 20
+	}
+	return 0
+}
+
 func join(bs ...[]byte) []byte { return bytes.Join(bs, nil) }
 
 func TestDecode(t *testing.T) {
@@ -102,12 +110,12 @@ func TestDecode(t *testing.T) {
 		{name: "length of 2^63", in: []byte{bin, bitMask | 127, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}, err: errLength},
 		{name: "compressed, not negotiated", in: frame(bin|bitRSV1, deflated(long)), err: errCompressed},
 		{name: "garbage deflate", packs: true, in: frame(bin|bitRSV1, []byte{0xff, 0xff, 0xff}), err: errInflate},
-		{name: "compressed message too large", packs: true, in: join(frame(opBinary|bitRSV1, make([]byte, maxPacked)), frame(cont, []byte("x"))), err: errTooLarge},
+		{name: "compressed message too large", packs: true, in: join(frame(opBinary|bitRSV1, make([]byte, limit(true))), frame(cont, []byte("x"))), err: errTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			check := func(how string, pieces ...[]byte) {
 				t.Helper()
-				d := &decoder{allowPacked: c.packs}
+				d := &decoder{maxPacked: limit(c.packs)}
 				stream, reply, err := feed(d, pieces...)
 				if !bytes.Equal(stream, c.stream) || !bytes.Equal(reply, c.reply) || !errors.Is(err, c.err) {
 					t.Fatalf("%s: stream of %d bytes, reply %q, error %v; want %d bytes, %q, %v", how, len(stream), reply, err, len(c.stream), c.reply, c.err)
@@ -135,7 +143,7 @@ func TestDecode(t *testing.T) {
 func TestCompressionBomb(t *testing.T) {
 	const size = 8 << 20
 	in := frame(bitFin|opBinary|bitRSV1, deflated(make([]byte, size)))
-	d := &decoder{allowPacked: true}
+	d := &decoder{maxPacked: limit(true)}
 	total := 0
 	for {
 		out, rest, _, err := d.decode(in)
@@ -183,7 +191,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(frame(bitFin|opBinary|bitRSV1, deflated([]byte("PUB a 1\r\nx\r\n"))), uint8(1), true)
 	f.Add(frame(bitFin|opClose, []byte{3, 0xe8}), uint8(2), false)
 	f.Fuzz(func(t *testing.T, in []byte, step uint8, packs bool) {
-		one := &decoder{allowPacked: packs}
+		one := &decoder{maxPacked: limit(packs)}
 		whole, replies, err := feed(one, in)
 		var pieces [][]byte
 		for rest := in; len(rest) > 0; {
@@ -191,7 +199,7 @@ func FuzzDecode(f *testing.F) {
 			pieces = append(pieces, rest[:n])
 			rest = rest[n:]
 		}
-		two := &decoder{allowPacked: packs}
+		two := &decoder{maxPacked: limit(packs)}
 		split, replies2, err2 := feed(two, pieces...)
 		if !bytes.Equal(whole, split) || !bytes.Equal(replies, replies2) || !errors.Is(err2, err) {
 			t.Fatalf("whole: %q %q %v\nsplit: %q %q %v", whole, replies, err, split, replies2, err2)

@@ -8,13 +8,8 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-const (
-	// maxPacked bounds a compressed message as it came; a client's library
-	// sends one frame a flush, and what it inflates to is bounded by the parser.
-	maxPacked = 1 << 20
-	// inflateChunk is how much is inflated at a time.
-	inflateChunk = 64 << 10
-)
+// inflateChunk is how much is inflated at a time.
+const inflateChunk = 64 << 10
 
 // tail ends every message: the empty block that the sender left out (RFC 7692,
 // section 7.2.2), and a final one, so that the reader sees an end.
@@ -24,6 +19,7 @@ var tail = []byte{0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff}
 // large in it comes from pools and is given back with the end of the message.
 type inflater struct {
 	in    []byte
+	max   int // bytes of in
 	src   bytes.Reader
 	z     io.ReadCloser
 	buf   *[inflateChunk]byte
@@ -37,7 +33,7 @@ var (
 
 // add keeps p, unmasked.
 func (f *inflater) add(p []byte, mask uint32) error {
-	if len(f.in)+len(p) > maxPacked {
+	if len(f.in)+len(p) > f.max {
 		return errTooLarge
 	}
 	at := len(f.in)
@@ -80,5 +76,5 @@ func (f *inflater) next() ([]byte, error) {
 func (f *inflater) release() {
 	readers.Put(f.z)
 	chunks.Put(f.buf)
-	*f = inflater{}
+	*f = inflater{max: f.max}
 }

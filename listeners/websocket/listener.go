@@ -210,8 +210,11 @@ func (l *Listener) upgrade(w http.ResponseWriter, r *http.Request, s *settings) 
 		p.release()
 		nc = p.Conn
 	}
-	packs := strings.Contains(w.Header().Get("Sec-Websocket-Extensions"), "permessage-deflate")
-	conn := newConn(nc, h.brw, strip(r), forwarded(r, nc.RemoteAddr(), s.ForwardedFrom), packs)
+	maxPacked := 0
+	if strings.Contains(w.Header().Get("Sec-Websocket-Extensions"), "permessage-deflate") {
+		maxPacked = s.MaxCompressed
+	}
+	conn := newConn(nc, h.brw, strip(r), forwarded(r, nc.RemoteAddr(), s.ForwardedFrom), maxPacked)
 	select {
 	case l.conns <- conn:
 	case <-l.done:

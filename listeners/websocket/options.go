@@ -17,6 +17,7 @@ const Kind = "websocket"
 const (
 	DefaultHandshakeTimeout = 2 * time.Second // nats-server's
 	DefaultMaxHandshakes    = 4096
+	DefaultMaxCompressed    = 2<<20 + 64<<10 // two messages of a MiB that don't compress
 )
 
 // Options configure the listener.
@@ -29,6 +30,10 @@ type Options struct {
 	AllowedOrigins []string
 	// Compression lets clients negotiate permessage-deflate.
 	Compression bool
+	// MaxCompressed bounds a client's compressed message, in bytes as it comes,
+	// because it is kept until it is whole; 0 is DefaultMaxCompressed. What it
+	// inflates to is read as a stream.
+	MaxCompressed int
 	// HandshakeTimeout bounds TLS handshake and upgrade request together; 0 is
 	// DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
@@ -63,11 +68,14 @@ func (o Options) normal() (Options, error) {
 	if o.MaxHandshakes == 0 {
 		o.MaxHandshakes = DefaultMaxHandshakes
 	}
+	if o.MaxCompressed == 0 {
+		o.MaxCompressed = DefaultMaxCompressed
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.HandshakeTimeout < 0 || o.MaxHandshakes < 0 {
-		return o, fmt.Errorf("websocket: handshake_timeout or max_handshakes is negative; use 0 for the default")
+	if o.HandshakeTimeout < 0 || o.MaxHandshakes < 0 || o.MaxCompressed < 0 {
+		return o, fmt.Errorf("websocket: HandshakeTimeout, MaxHandshakes or MaxCompressed is negative; use 0 for the default")
 	}
 	for k := range o.Headers {
 		for _, r := range reserved {

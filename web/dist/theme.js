@@ -1,1 +1,1 @@
-"use strict";(()=>{var n="ganglion.theme",a=["auto","light","dark"];function t(){try{return a.find(e=>e===localStorage.getItem(n))??"auto"}catch{return"auto"}}function o(e){e==="auto"?delete document.documentElement.dataset.theme:document.documentElement.dataset.theme=e}o(t());})();
+"use strict";(()=>{var n="ganglion.theme",a=["auto","light","dark"];function e(){try{return a.find(t=>t===localStorage.getItem(n))??"auto"}catch{return"auto"}}function o(t){t==="auto"?delete document.documentElement.dataset.theme:document.documentElement.dataset.theme=t}o(e());})();

@@ -79,7 +79,7 @@ export class List {
     }
     const reading = this.#box.scrollTop > this.#height / 2 && this.#newest > 0;
     this.#view = view;
-    this.#newest = this.#log.total;
+    this.#newest = this.#log.last;
     this.#space.style.height = `${view.length * this.#height}px`;
     // Who has scrolled down to read keeps what he reads in place.
     if (reading && fresh > 0) this.#box.scrollTop += fresh * this.#height;

@@ -17,8 +17,10 @@ const maxBytes = 32 << 20;
 
 /** Log keeps the newest entries in a ring. */
 export class Log {
-  /** total counts what was ever added. */
+  /** total counts what was added since it was cleared. */
   total = 0;
+  /** last is the id of the newest entry there ever was. */
+  last = 0;
   #ring: (Entry | undefined)[] = new Array(maxEntries);
   #next = 0; // where the next entry goes
   #length = 0;
@@ -30,7 +32,8 @@ export class Log {
 
   add(e: Omit<Entry, "id" | "preview">): void {
     while (this.#length > 0 && (this.#length === maxEntries || this.#bytes + e.data.length > maxBytes)) this.#dropOldest();
-    this.#ring[this.#next] = { ...e, id: ++this.total, preview: "" };
+    this.#ring[this.#next] = { ...e, id: ++this.last, preview: "" };
+    this.total++;
     this.#next = (this.#next + 1) % maxEntries;
     this.#length++;
     this.#bytes += e.data.length;
@@ -43,7 +46,7 @@ export class Log {
 
   clear(): void {
     this.#ring.fill(undefined);
-    this.#length = this.#bytes = this.#next = 0;
+    this.#length = this.#bytes = this.#next = this.total = 0;
   }
 
   #dropOldest(): void {

@@ -14,7 +14,7 @@ import { themeButton } from "./theme";
 const names: Record<State, string> = { connecting: "Connecting", connected: "Connected", reconnecting: "Reconnecting", disconnected: "Disconnected" };
 const input = (id: string): HTMLInputElement => byId<HTMLInputElement>(id);
 
-themeButton(byId<HTMLButtonElement>("theme"));
+themeButton(byId("theme"), byId("theme-name"));
 const login = (): Login => ({ server: input("server").value.trim(), user: input("user").value, password: input("password").value, token: input("token").value });
 input("server").placeholder = origin();
 
@@ -65,7 +65,7 @@ const broker = new Broker({
     input("user").focus();
   },
 });
-const publisher = new Publisher(() => broker.connection);
+const publisher = new Publisher(() => (broker.connected ? broker.connection : undefined));
 
 function showServer(nc: NatsConnection | undefined): void {
   const info = broker.connected ? nc?.info : undefined;
@@ -105,8 +105,8 @@ setInterval(() => {
 }, 5000);
 let told = 0;
 setInterval(() => { // for screen readers: not each message, but that there are some
-  if (log.total > told) setText(byId("spoken"), `${count(log.total - told)} new messages`);
-  told = log.total;
+  if (log.last > told) setText(byId("spoken"), `${count(log.last - told)} new messages`);
+  told = log.last;
 }, 10_000);
 
 document.addEventListener("keydown", (ev) => {

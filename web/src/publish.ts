@@ -26,7 +26,7 @@ export class Publisher {
   #connection: () => NatsConnection | undefined;
   #running: AbortController | undefined;
 
-  /** connection returns the open connection. */
+  /** connection returns the connection, unless it is down. */
   constructor(connection: () => NatsConnection | undefined) {
     this.#connection = connection;
     checkSubject(this.#subject, false);

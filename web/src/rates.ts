@@ -9,7 +9,7 @@ const height = 32;
 const ns = "http://www.w3.org/2000/svg";
 
 class Line {
-  #values: number[] = [];
+  #values: number[] = new Array(samples).fill(0);
   #svg: SVGSVGElement;
   #area = document.createElementNS(ns, "path");
   #path = document.createElementNS(ns, "path");
@@ -25,13 +25,12 @@ class Line {
 
   add(v: number): void {
     this.#values.push(v);
-    if (this.#values.length > samples) this.#values.shift();
+    this.#values.shift();
     const top = Math.max(1, ...this.#values);
     const step = width / (samples - 1);
-    const from = width - (this.#values.length - 1) * step;
-    const points = this.#values.map((y, i) => `${(from + i * step).toFixed(1)},${(height - 1.5 - (y / top) * (height - 4)).toFixed(1)}`);
+    const points = this.#values.map((y, i) => `${(i * step).toFixed(1)},${(height - 1.5 - (y / top) * (height - 4)).toFixed(1)}`);
     this.#path.setAttribute("d", `M${points.join("L")}`);
-    this.#area.setAttribute("d", `M${from.toFixed(1)},${height}L${points.join("L")}L${width},${height}Z`);
+    this.#area.setAttribute("d", `M0,${height}L${points.join("L")}L${width},${height}Z`);
     this.#svg.setAttribute("aria-label", `${this.#name}: ${count(v)} a second, at most ${count(Math.max(...this.#values))} in the last minute`);
   }
 }

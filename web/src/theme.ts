@@ -20,11 +20,11 @@ export function apply(theme: Theme): void {
   else document.documentElement.dataset.theme = theme;
 }
 
-/** themeButton lets button go through the themes. */
-export function themeButton(button: HTMLButtonElement): void {
+/** themeButton lets button go through the themes, whose names stand in label. */
+export function themeButton(button: HTMLElement, label: HTMLElement): void {
   let theme = stored();
   const show = (): void => {
-    button.textContent = `Theme: ${theme}`;
+    label.textContent = theme;
     apply(theme);
   };
   button.addEventListener("click", () => {

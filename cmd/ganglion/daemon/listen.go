@@ -115,6 +115,9 @@ func (d *Daemon) webSocketOptions(c *config.Config) (websocket.Options, error) {
 		SameOrigin: ws.SameOrigin, AllowedOrigins: ws.AllowedOrigins, Compression: ws.Compression, HandshakeTimeout: ws.HandshakeTimeout,
 		Headers: ws.Headers, ForwardedFrom: ws.ForwardedFrom, Logger: d.log.Logger,
 	}
+	if m := c.Broker.MaxPayload; m > 0 {
+		o.MaxCompressed = 2*m + 64<<10
+	}
 	if !ws.NoPage {
 		o.Handler = web.Handler()
 	}

@@ -174,7 +174,7 @@ const checks = {
     const sub = nc.subscribe("ws.large", { max: 2 });
     await nc.flush();
     const most = compression === "plain" ? max : max - Number(short);
-    const bodies = [new Uint8Array(most).fill(7), noise(compression === "plain" ? max : max - 4096)];
+    const bodies = [new Uint8Array(most).fill(7), noise(most)];
     for (const b of bodies) {
       from.publish("ws.large", b);
       await from.flush(); // a frame of its own
