@@ -3,8 +3,9 @@
 // nats-server) of throughput, of the server's CPU time per message, of latency
 // and of memory.
 //
-//	go run ./cmd/ganglion-bench                       # everything, about 40 minutes
+//	go run ./cmd/ganglion-bench                       # everything, about 50 minutes
 //	go run ./cmd/ganglion-bench -only 1:1,req -pairs 3
+//	go run ./cmd/ganglion-bench -only ws,tls -pairs 1 -seconds 1 -spare 0
 //	go run ./cmd/ganglion-bench -ganglion ./ganglion -nats ./nats-server -check
 //	go run ./cmd/ganglion-bench -list
 //
@@ -18,6 +19,19 @@
 // nevertheless counted: the hop checks both ends of each message, and at the end of a
 // leg the connections are flushed with PING/PONG and the counts must agree
 // exactly, or the leg is an error.
+//
+// # WebSocket and TLS
+//
+// Both servers then read the same configuration file, with a certificate made
+// for the run. Over WebSocket (scenarios ws...), publishers write frames that
+// were masked beforehand, of up to 64 KiB or of one PUB each, and receivers
+// take the frame headers out of what they read (frames.go) before they hop.
+// Compressed messages are inflated, all of them and on every connection, but
+// each only once where many connections receive the same bytes.
+//
+// TLS (tls...) is crypto/tls at both ends, so that the load generator costs
+// about as much as the server. The throughput of these legs is that of both
+// together; only the server's CPU time per message has a floor.
 //
 // # How a leg goes
 //

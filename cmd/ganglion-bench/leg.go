@@ -62,8 +62,8 @@ type stage struct {
 }
 
 // start launches the product and waits until it accepts clients.
-func (st *stage) start(ctx context.Context) (*server, error) {
-	srv, err := st.product.start(ctx, st.env)
+func (st *stage) start(ctx context.Context, over transport) (*server, error) {
+	srv, err := st.product.start(ctx, st.env, over)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,12 @@ func (st *stage) close() {
 
 // on starts a server, opens a session with it, and runs f in it.
 func (st *stage) on(ctx context.Context, f func(*session) (leg, error)) (leg, error) {
-	srv, err := st.start(ctx)
+	return st.over(ctx, transport{}, f)
+}
+
+// over is on, with clients that come over t.
+func (st *stage) over(ctx context.Context, t transport, f func(*session) (leg, error)) (leg, error) {
+	srv, err := st.start(ctx, t)
 	if err != nil {
 		return leg{}, err
 	}

@@ -46,7 +46,7 @@ func readOne(c *conn) error {
 		if err != nil {
 			return err
 		}
-		if err := c.sink.data(buf[:n]); err != nil {
+		if err := c.receive(buf[:n]); err != nil {
 			return err
 		}
 	}
@@ -73,6 +73,9 @@ func (p *poll) add(c *conn) error {
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
 	p.conns[int32(c.fd)] = c
+	if c.tls != nil {
+		c.tls.under.wait = false
+	}
 	return nil
 }
 
@@ -91,13 +94,26 @@ func (p *poll) run(s *session) error {
 		}
 		for i := range max(n, 0) {
 			c := p.conns[events[i].Fd]
-			m, err := c.read(buf)
-			if err != nil {
+			if err := c.take(buf); err != nil {
 				return err
 			}
-			if err := c.sink.data(buf[:m]); err != nil {
-				return err
-			}
+		}
+	}
+}
+
+// take reads once. With TLS it reads all there is: of what crypto/tls holds
+// back, epoll knows nothing.
+func (c *conn) take(buf []byte) error {
+	for {
+		n, err := c.read(buf)
+		if err == errAgain {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.receive(buf[:n]); err != nil || c.tls == nil {
+			return err
 		}
 	}
 }

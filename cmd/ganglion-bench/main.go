@@ -37,6 +37,7 @@ func parseFlags() flags {
 	seconds("seconds", 3, "measured `seconds` of a leg", &f.measured)
 	seconds("warmup", 0.5, "`seconds` of load before", &f.warmup)
 	seconds("idle-wait", 30, "`seconds` that idle connections stay idle", &f.idleWait)
+	seconds("spare", spareTime.Seconds(), "`seconds` in all for waiting until others are quiet and for repeating disturbed pairs", &f.spare)
 	flag.StringVar(&f.ganglion, "ganglion", "", "prebuilt ganglion `binary` (default: build ./cmd/ganglion)")
 	flag.StringVar(&f.nats, "nats", "", "prebuilt nats-server `binary` (default: build the version in go.mod)")
 	flag.StringVar(&f.json, "json", "", "also write everything measured to `file`")
@@ -102,7 +103,7 @@ func tuneSelf() {
 
 // newRunner builds the servers that were not given.
 func newRunner(ctx context.Context, f flags, dir string) (*runner, error) {
-	spare := spareTime
+	spare := f.spare
 	r := &runner{
 		spare:    &spare,
 		opts:     f.options,
@@ -112,6 +113,9 @@ func newRunner(ctx context.Context, f flags, dir string) (*runner, error) {
 		progress: os.Stderr,
 	}
 	var err error
+	if r.env.id, err = newIdentity(dir); err != nil {
+		return nil, err
+	}
 	if r.ganglion.path == "" {
 		if r.ganglion.path, err = build(ctx, dir, "ganglion", "ganglion/cmd/ganglion", "-trimpath", "-ldflags", "-s -w"); err != nil {
 			return nil, err

@@ -26,7 +26,10 @@ func TestSelectScenarios(t *testing.T) {
 		{"req64", []string{"req64"}},
 		{"*:8/16", []string{"8:8/16"}},
 		{"pub", []string{"pub1/16", "pub1/128", "pub8/16", "pub8/128"}},
-		{"idle", []string{"idle10k", "idle18k"}},
+		{"idle", []string{"idle10k", "idle18k", "idlews", "idletls", "idlewss"}},
+		{"ws", []string{"ws1:1/128", "ws1:8", "ws8:8/128", "ws1:1/one", "ws1:1/16k", "wscompress"}},
+		{"ws1:1", []string{"ws1:1/128", "ws1:1/one", "ws1:1/16k"}},
+		{"tls", []string{"tls1:1/128", "tls1:8", "tls8:8/128", "tls1:1/16k"}},
 	}
 	for _, tt := range tests {
 		got, err := selectScenarios(all, tt.only)

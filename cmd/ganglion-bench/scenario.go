@@ -57,10 +57,19 @@ func scenarios(o options, files uint64) []scenario {
 		requests("req64", "request-reply, 64 connections with 1 in flight each", 64, 1, roundTrips(0.80)),
 		requests("req64one", "request-reply, 64 in flight on one connection", 1, 64, roundTrips(0.45)),
 	)
+	all = append(all, layeredLoads()...)
+	all = append(all, compressedFeed())
 	for _, n := range []int{10_000, 18_000, 50_000} {
 		if uint64(n)+1000 <= files {
-			all = append(all, idle(n))
+			all = append(all, idle(o, fmt.Sprintf("idle%dk", n/1000), n, transport{}, 4096))
 		}
+	}
+	if n := 10_000; uint64(n)+1000 <= files {
+		all = append(all,
+			idle(o, "idlews", n, transport{websocket: true}, 8192),
+			idle(o, "idletls", n, transport{secure: true}, 16384),
+			idle(o, "idlewss", n, transport{websocket: true, secure: true}, 16384),
+		)
 	}
 	return append(all, startup())
 }

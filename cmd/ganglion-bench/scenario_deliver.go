@@ -62,15 +62,17 @@ func oneToOne(n, size int) scenario {
 		about:  fmt.Sprintf("%d publishers, %d subjects, one subscriber each, %d B", n, n, size),
 		floors: deliverFloors(size),
 		run: func(ctx context.Context, st *stage) (leg, error) {
-			return st.on(ctx, func(s *session) (leg, error) {
-				t, err := s.pairsOf(n, size)
-				if err != nil {
-					return leg{}, err
-				}
-				return s.full(st.opts, t.pubs, t.wins, t.subs)
-			})
+			return st.on(ctx, func(s *session) (leg, error) { return s.pairsLeg(st.opts, n, size) })
 		},
 	}
+}
+
+func (s *session) pairsLeg(o options, n, size int) (leg, error) {
+	t, err := s.pairsOf(n, size)
+	if err != nil {
+		return leg{}, err
+	}
+	return s.full(o, t.pubs, t.wins, t.subs)
 }
 
 // topology is connections with their subscriptions made and readers attached,
@@ -125,7 +127,7 @@ func (s *session) fan(subject, queue string, size, np, ns, bytes int) (*topology
 		if err != nil {
 			return nil, err
 		}
-		t.pubs = append(t.pubs, publisher{c: c, chunks: []chunk{chunkOf(subject, size)}, win: win, fanout: fanout})
+		t.pubs = append(t.pubs, publisher{c: c, chunks: []chunk{c.over.encode(chunkOf(subject, size))}, win: win, fanout: fanout})
 	}
 	return t, nil
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,19 +17,29 @@ const perSource = 5_000
 // would overflow its accept backlog and wait for a SYN to be repeated.
 const pendingHellos = 100
 
-// idle is n connections that do nothing, with a subscription each.
-func idle(n int) scenario {
+// shakers is how many connections do their handshakes at once where those take
+// several round trips.
+const shakers = 16
+
+// idlePairs is enough for figures that hardly scatter and take a minute a leg.
+const idlePairs = 2
+
+// idle is n connections that do nothing, with a subscription each, of which
+// one may cost bound bytes.
+func idle(o options, name string, n int, t transport, bound float64) scenario {
+	t.lean = true
 	return scenario{
-		name:   fmt.Sprintf("idle%dk", n/1000),
-		about:  fmt.Sprintf("%d connections with one subscription each: RSS per connection when idle, and after a message to each", n),
+		name:   name,
+		about:  fmt.Sprintf("%d %s connections with one subscription each: RSS per connection when idle, and after a message to each", n, t),
 		kind:   footprint,
+		pairs:  min(idlePairs, o.pairs),
 		steady: true,
 		floors: []floor{
-			atMost("g.idle B/conn", 4096),
-			atMost("g.after messages B/conn", 4096),
+			atMost("g.idle B/conn", bound),
+			atMost("g.after messages B/conn", bound),
 		},
 		run: func(ctx context.Context, st *stage) (leg, error) {
-			return st.on(ctx, func(s *session) (leg, error) { return idleLeg(s, st.opts, n) })
+			return st.over(ctx, t, func(s *session) (leg, error) { return idleLeg(s, st.opts, n) })
 		},
 	}
 }
@@ -95,10 +107,19 @@ const idleBytes = 16
 // here: one loop reads them all.
 func (s *session) gather(n int) (*herd, error) {
 	h := &herd{s: s, n: n}
+	if s.srv.over.layered() {
+		if err := h.shake(); err != nil {
+			return nil, err
+		}
+		return h, s.attach(h.conns...)
+	}
 	for first := 0; first < n; first += pendingHellos {
 		batch := make([]*conn, 0, pendingHellos)
 		for i := first; i < min(n, first+pendingHellos); i++ {
 			c, err := h.join(i)
+			if c != nil {
+				s.conns = append(s.conns, c)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("connection %d of %d: %w", i, n, err)
 			}
@@ -116,18 +137,48 @@ func (s *session) gather(n int) (*herd, error) {
 	return h, s.attach(h.conns...)
 }
 
-// join opens connection i and sends its whole handshake without waiting.
+// shake connects all clients, shakers at a time.
+func (h *herd) shake() error {
+	h.conns = make([]*conn, h.n)
+	errs := make([]error, shakers)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for k := range errs {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < h.n && errs[k] == nil; i = int(next.Add(1)) - 1 {
+				c, err := h.join(i)
+				if err == nil {
+					err = c.await(1)
+				}
+				if h.conns[i] = c; err != nil {
+					next.Store(int64(h.n)) // nobody starts another
+					errs[k] = fmt.Errorf("connection %d of %d: %w", i, h.n, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, c := range h.conns {
+		if c != nil {
+			h.s.conns = append(h.s.conns, c)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// join opens connection i and sends its NATS handshake without waiting. The
+// caller closes the connection, also one returned beside an error.
 func (h *herd) join(i int) (*conn, error) {
-	c, err := h.s.open(netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i/perSource)}))
+	c, err := h.s.connect(netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i/perSource)}), h.s.srv.over)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	head := msgHead(idleSubject(i), "1", "", idleBytes)
 	c.sink = &counter{
 		control: &c.control, size: msgSize(head, idleBytes), head: []byte(head),
 		add: func(n int) { h.told.Add(int64(n)) },
 	}
-	return c, c.write(fmt.Appendf(nil, "%sSUB %s 1\r\nPING\r\n", hello, idleSubject(i)))
+	return c, c.op(fmt.Appendf(nil, "%sSUB %s 1\r\nPING\r\n", hello, idleSubject(i)))
 }
 
 // tell publishes a message to each and waits for all.
@@ -137,7 +188,7 @@ func (h *herd) tell(from *conn) error {
 		b = appendPub(b, idleSubject(i), "", idleBytes)
 		// Not all at once: a device gets its message when it gets it.
 		if i%100 == 99 || i == h.n-1 {
-			if err := from.write(b); err != nil {
+			if err := from.op(b); err != nil {
 				return err
 			}
 			b = b[:0]

@@ -21,7 +21,7 @@ func startup() scenario {
 			atMost("g.binary MB", 20),
 		},
 		run: func(ctx context.Context, st *stage) (leg, error) {
-			srv, err := st.product.start(ctx, st.env)
+			srv, err := st.product.start(ctx, st.env, transport{})
 			if err != nil {
 				return leg{}, err
 			}

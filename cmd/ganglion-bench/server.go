@@ -24,8 +24,11 @@ type product struct {
 // server is a running process of a product.
 type server struct {
 	product
+	over    transport // what its clients use
+	id      identity
 	addr    netip.AddrPort
-	started time.Time // just before exec
+	web     netip.AddrPort // WebSocket, if over says so
+	started time.Time      // just before exec
 	cmd     *exec.Cmd
 	log     *os.File
 }
@@ -36,20 +39,35 @@ type serverEnv struct {
 	procs int
 	core  int    // the core it is pinned to, or -1
 	logs  string // folder for their output
+	id    identity
 }
 
-// start executes the product on a free port and returns without waiting for it.
-func (p product) start(ctx context.Context, env serverEnv) (*server, error) {
+// start executes the product on free ports and returns without waiting for it.
+func (p product) start(ctx context.Context, env serverEnv, over transport) (*server, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
+	}
+	args := []string{"-a", addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port()))}
+	var web netip.AddrPort
+	if over.websocket {
+		if web, err = freeAddr(); err != nil {
+			return nil, err
+		}
+	}
+	if text := over.config(web, env.id); text != "" {
+		path := filepath.Join(env.logs, "server.conf")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, fmt.Errorf("write configuration: %w", err)
+		}
+		args = append(args, "-c", path)
 	}
 	log, err := os.CreateTemp(env.logs, p.name+"-*.log")
 	if err != nil {
 		return nil, fmt.Errorf("create server log: %w", err)
 	}
-	s := &server{product: p, addr: addr, log: log}
-	s.cmd = exec.CommandContext(ctx, p.path, "-a", addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port())))
+	s := &server{product: p, over: over, id: env.id, addr: addr, web: web, log: log}
+	s.cmd = exec.CommandContext(ctx, p.path, args...)
 	s.cmd.Dir = env.logs
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.Env = append(cleanEnv(), "GOGC="+env.gogc, "GOMAXPROCS="+strconv.Itoa(env.procs))
@@ -96,10 +114,26 @@ func (s *server) ready(ctx context.Context) (time.Duration, error) {
 		took := time.Since(s.started)
 		c.Close()
 		if err == nil && strings.HasPrefix(line, "INFO ") {
-			return took, nil
+			return took, s.webReady(ctx)
 		}
 	}
 	return 0, s.explain(fmt.Errorf("%s sent no INFO on %s: %w", s.name, s.addr, ctx.Err()))
+}
+
+// webReady waits for the WebSocket port, which may open after the other.
+func (s *server) webReady(ctx context.Context) error {
+	for s.over.websocket {
+		c, err := net.DialTimeout("tcp4", s.web.String(), time.Second)
+		if err == nil {
+			c.Close()
+			break
+		}
+		if ctx.Err() != nil {
+			return s.explain(fmt.Errorf("%s does not listen for WebSocket on %s: %w", s.name, s.web, err))
+		}
+		nap(time.Millisecond)
+	}
+	return nil
 }
 
 // explain adds the last lines of the server's log to err.

@@ -14,8 +14,18 @@ import (
 type conn struct {
 	*sock
 	control
-	sink  sink // where attach sends what arrives; the control itself unless set
-	pongs atomic.Int64
+	over   transport
+	frames *frames // takes frame headers off, on a WebSocket
+	sink   sink    // where attach sends what arrives; the control itself unless set
+	pongs  atomic.Int64
+}
+
+// receive takes in what was read.
+func (c *conn) receive(b []byte) error {
+	if c.frames != nil {
+		return c.frames.data(b, c.sink)
+	}
+	return c.sink.data(b)
 }
 
 // session owns the connections and goroutines of one leg against one server.
@@ -24,6 +34,7 @@ type session struct {
 	ctx    context.Context // ends with the leg, or with its first failure
 	cancel context.CancelCauseFunc
 	srv    *server
+	zip    *inflater // shared by all that negotiate compression, which one loop must read
 
 	loops     sync.WaitGroup
 	closing   atomic.Bool
@@ -33,7 +44,7 @@ type session struct {
 }
 
 func newSession(ctx context.Context, srv *server) *session {
-	s := &session{srv: srv}
+	s := &session{srv: srv, zip: newInflater()}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s
 }
@@ -65,7 +76,12 @@ func (s *session) close() {
 
 // dial opens a connection and waits for the server to accept it.
 func (s *session) dial() (*conn, error) {
-	c, err := s.open(netip.Addr{})
+	return s.dialOver(s.srv.over)
+}
+
+// dialOver is dial over another transport than the session's.
+func (s *session) dialOver(t transport) (*conn, error) {
+	c, err := s.open(netip.Addr{}, t)
 	if err != nil {
 		return nil, err
 	}
@@ -87,25 +103,59 @@ func (s *session) dialN(n int) ([]*conn, error) {
 	return conns, nil
 }
 
-// open connects without waiting for anything.
-func (s *session) open(src netip.Addr) (*conn, error) {
-	k, err := dialSock(src, s.srv.addr, &s.closing)
+// open connects. Over TCP it waits for nothing but the kernel.
+func (s *session) open(src netip.Addr, t transport) (*conn, error) {
+	c, err := s.connect(src, t)
+	if c != nil {
+		s.conns = append(s.conns, c)
+	}
+	return c, err
+}
+
+// connect is open for any goroutine. The caller sees to it that the connection
+// is closed, also one returned beside an error.
+func (s *session) connect(src netip.Addr, t transport) (*conn, error) {
+	to := s.srv.addr
+	if t.websocket {
+		to = s.srv.web
+	}
+	k, err := dialSock(src, to, &s.closing)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{sock: k}
+	c := &conn{sock: k, over: t}
 	c.onPing = k.pong
 	c.onPong = func() { c.pongs.Add(1) }
 	c.sink = &c.control
-	s.conns = append(s.conns, c)
-	return c, nil
+	return c, s.layer(c)
+}
+
+// layer puts on top of TCP what the transport has.
+func (s *session) layer(c *conn) error {
+	if c.over.secure {
+		if !c.over.websocket {
+			if err := c.firstInfo(); err != nil {
+				return err
+			}
+		}
+		if err := c.secure(s.srv.id.client, c.over.lean); err != nil {
+			return err
+		}
+	}
+	if !c.over.websocket {
+		return nil
+	}
+	if c.over.deflate {
+		return c.upgrade(s.zip)
+	}
+	return c.upgrade(nil)
 }
 
 // flush writes b and waits until the server has handled it. Only before
 // attach: it reads the connection itself.
 func (c *conn) flush(b []byte) error {
 	want := c.pongs.Load() + 1
-	if err := c.write(append(b[:len(b):len(b)], "PING\r\n"...)); err != nil {
+	if err := c.op(append(b[:len(b):len(b)], "PING\r\n"...)); err != nil {
 		return err
 	}
 	return c.await(want)
@@ -119,7 +169,7 @@ func (c *conn) await(want int64) error {
 		if err != nil {
 			return err
 		}
-		if err := c.data(buf[:n]); err != nil {
+		if err := c.receive(buf[:n]); err != nil {
 			return err
 		}
 	}
@@ -131,7 +181,7 @@ func (c *conn) await(want int64) error {
 func (s *session) settle(conns ...*conn) error {
 	for _, c := range conns {
 		want := c.pongs.Load() + 1
-		if err := c.write([]byte("PING\r\n")); err != nil {
+		if err := c.op([]byte("PING\r\n")); err != nil {
 			return err
 		}
 		if err := s.until("PONG", func() bool { return c.pongs.Load() >= want }); err != nil {

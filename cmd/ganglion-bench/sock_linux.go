@@ -30,6 +30,10 @@ type sock struct {
 	fd      int
 	closing *atomic.Bool
 
+	// Static once the connection is made.
+	tls    *secured // nil without TLS
+	framed bool     // ops go into WebSocket frames
+
 	wmu  sync.Mutex   // a short write must not be interleaved with a PONG
 	owed atomic.Int32 // PONGs that nobody has written yet
 }
@@ -74,13 +78,28 @@ func (s *sock) connect(src netip.Addr, addr netip.AddrPort) error {
 
 // read blocks for at least one byte.
 func (s *sock) read(b []byte) (int, error) {
+	if s.tls != nil {
+		return s.tls.read(b)
+	}
+	return s.receive(b, true)
+}
+
+// receive reads from the socket itself; without wait, it returns errAgain when
+// there is nothing.
+func (s *sock) receive(b []byte, wait bool) (n int, err error) {
 	for {
-		n, err := unix.Read(s.fd, b)
+		if wait {
+			n, err = unix.Read(s.fd, b)
+		} else {
+			n, _, err = unix.Recvfrom(s.fd, b, unix.MSG_DONTWAIT)
+		}
 		switch {
 		case n > 0:
 			return n, nil
 		case err == nil:
 			return 0, errEOF
+		case !wait && err == unix.EAGAIN:
+			return 0, errAgain
 		case err != unix.EINTR && err != unix.EAGAIN:
 			return 0, fmt.Errorf("read: %w", err)
 		case s.closing.Load():
@@ -89,7 +108,20 @@ func (s *sock) read(b []byte) (int, error) {
 	}
 }
 
-// write writes all of b, then any PONG that became due meanwhile.
+// op writes ops, on a WebSocket in a frame of their own.
+func (s *sock) op(b []byte) error {
+	return s.write(s.wrap(b))
+}
+
+func (s *sock) wrap(b []byte) []byte {
+	if s.framed {
+		return appendFrame(nil, b, maskKey(len(b)))
+	}
+	return b
+}
+
+// write writes all of b, which is encoded already (transport.encode), then any
+// PONG that became due meanwhile.
 func (s *sock) write(b []byte) error {
 	s.wmu.Lock()
 	err := s.writeLocked(b)
@@ -101,6 +133,14 @@ func (s *sock) write(b []byte) error {
 }
 
 func (s *sock) writeLocked(b []byte) error {
+	if s.tls != nil {
+		return s.tls.write(b)
+	}
+	return s.transmit(b)
+}
+
+// transmit writes to the socket itself.
+func (s *sock) transmit(b []byte) error {
 	for len(b) > 0 {
 		n, err := unix.Write(s.fd, b)
 		if n > 0 {
@@ -129,7 +169,7 @@ func (s *sock) payPongs() error {
 	for s.owed.Load() > 0 && s.wmu.TryLock() {
 		var err error
 		for n := s.owed.Swap(0); n > 0 && err == nil; n-- {
-			err = s.writeLocked([]byte("PONG\r\n"))
+			err = s.writeLocked(s.wrap([]byte("PONG\r\n")))
 		}
 		s.wmu.Unlock()
 		if err != nil {

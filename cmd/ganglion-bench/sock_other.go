@@ -14,7 +14,10 @@ var (
 )
 
 // sock refuses to connect: measuring needs Linux, see the package comment, "Platforms".
-type sock struct{}
+type sock struct {
+	tls    *secured
+	framed bool
+}
 
 func dialSock(netip.Addr, netip.AddrPort, *atomic.Bool) (*sock, error) {
 	return nil, errors.ErrUnsupported
@@ -22,5 +25,9 @@ func dialSock(netip.Addr, netip.AddrPort, *atomic.Bool) (*sock, error) {
 
 func (*sock) read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 func (*sock) write([]byte) error       { return errors.ErrUnsupported }
+func (*sock) op([]byte) error          { return errors.ErrUnsupported }
 func (*sock) pong() error              { return errors.ErrUnsupported }
 func (*sock) close() error             { return nil }
+
+func (*sock) receive([]byte, bool) (int, error) { return 0, errors.ErrUnsupported }
+func (*sock) transmit([]byte) error             { return errors.ErrUnsupported }

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"reflect"
+	"slices"
+
 	"ganglion/listeners/certs"
 )
 
@@ -9,6 +12,17 @@ const (
 	SourceClient    = "tls"
 	SourceWebSocket = "websocket.tls"
 )
+
+// WebSocketSource returns where the WebSocket listener's certificates come from:
+// the client listener's, if both say the same, so that they are fetched once and
+// change on both at once.
+func (c *Config) WebSocketSource() string {
+	a, b := &c.TLS, &c.WebSocket.TLS
+	if a.On && b.On && reflect.DeepEqual(a.ACME, b.ACME) && reflect.DeepEqual(a.Internal, b.Internal) && slices.Equal(a.Pairs, b.Pairs) {
+		return SourceClient
+	}
+	return SourceWebSocket
+}
 
 // Sources returns where c's certificates come from, by the names that
 // certs.Manager.TLSConfig takes.
@@ -20,7 +34,9 @@ func (c *Config) Sources() map[string]certs.Source {
 		}
 	}
 	add(SourceClient, &c.TLS)
-	add(SourceWebSocket, &c.WebSocket.TLS)
+	if c.WebSocketSource() == SourceWebSocket {
+		add(SourceWebSocket, &c.WebSocket.TLS)
+	}
 	for name, l := range c.Listeners {
 		add(name, &l.TLS)
 	}

@@ -122,7 +122,7 @@ func (d *Daemon) webSocketOptions(c *config.Config) (websocket.Options, error) {
 		o.Handler = web.Handler()
 	}
 	if ws.TLS.On {
-		cfg, err := tlsConfig(d.certs.TLSConfig(config.SourceWebSocket), &ws.TLS)
+		cfg, err := tlsConfig(d.certs.TLSConfig(c.WebSocketSource()), &ws.TLS)
 		if err != nil {
 			return o, fmt.Errorf("%s: %w", config.SourceWebSocket, err)
 		}

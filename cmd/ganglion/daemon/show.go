@@ -31,7 +31,7 @@ func (d *Daemon) complete(v *monitor.Varz) {
 		l := monitor.Listener{
 			Name: s.Name, Kind: s.Kind, Address: s.Addr, Connections: s.Open, Accepted: s.Accepted,
 			Delayed: s.Delayed, Paused: s.Paused, Closed: s.Closed,
-			TLS: d.endpoints[i].Secure || d.endpoints[i].TLS != nil, Certificates: bySource[sourceOf(s.Name)],
+			TLS: d.endpoints[i].Secure || d.endpoints[i].TLS != nil, Certificates: bySource[sourceOf(c, s.Name)],
 			Refused: map[string]uint64{"max_connections": s.RefusedMax, "max_connections_per_address": s.RefusedPerAddr, "transport": s.RefusedTransport},
 		}
 		v.Listeners = append(v.Listeners, l)
@@ -39,19 +39,19 @@ func (d *Daemon) complete(v *monitor.Varz) {
 			ws := &c.WebSocket
 			v.Websocket = monitor.WebSocket{
 				Host: ws.Host, Port: d.endpoints[i].Port, Advertise: ws.Advertise, NoTLS: ws.NoTLS, SameOrigin: ws.SameOrigin,
-				AllowedOrigins: ws.AllowedOrigins, Compression: ws.Compression, CertNotAfter: firstEnd(bySource[config.SourceWebSocket]),
+				AllowedOrigins: ws.AllowedOrigins, Compression: ws.Compression, CertNotAfter: firstEnd(bySource[c.WebSocketSource()]),
 			}
 		}
 	}
 }
 
 // sourceOf returns where the certificates of the listener name come from.
-func sourceOf(name string) string {
+func sourceOf(c *config.Config, name string) string {
 	switch name {
 	case config.ListenerTCP:
 		return config.SourceClient
 	case config.ListenerWebSocket:
-		return config.SourceWebSocket
+		return c.WebSocketSource()
 	}
 	return name
 }
