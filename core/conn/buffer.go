@@ -87,8 +87,19 @@ func (x *Buffer) Borrow(p []byte) {
 	x.held += len(p)
 }
 
-// prepend puts p, which stays untouched until x was sent, in front of x.
+// prependMove is up to how many bytes it is cheaper to move them behind a header
+// than to have the kernel gather two pieces.
+const prependMove = 4 << 10
+
+// prepend puts p, a header that stays untouched until x was sent, in front of x.
 func (x *Buffer) prepend(p []byte) {
+	if n := len(x.b); len(x.refs) == 0 && n <= prependMove {
+		b := append(x.Reserve(len(p)), p...)
+		copy(b[len(p):], b[:n])
+		copy(b, p)
+		x.b = b
+		return
+	}
 	x.refs = append(x.refs, ref{})
 	copy(x.refs[1:], x.refs)
 	x.refs[0] = ref{0, p}
