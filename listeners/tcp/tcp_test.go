@@ -2,12 +2,7 @@ package tcp_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"math/big"
 	"net"
 	"testing"
 	"time"
@@ -58,7 +53,7 @@ func dial(ctx context.Context, ln net.Listener) (net.Conn, error) {
 
 func TestConformance(t *testing.T) {
 	local := listeners.Config{Name: "tcp", Host: "127.0.0.1"}
-	server, client := certificate(t)
+	server, client := listenertest.Identity(t)
 	overTLS := func(ctx context.Context, c listeners.Config) (net.Listener, error) {
 		ln, err := tcp.Open(ctx, c)
 		if err != nil {
@@ -93,27 +88,6 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// certificate returns the two ends of TLS with a throw-away certificate.
-func certificate(t *testing.T) (server, client *tls.Config) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"edge"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{RootCAs: pool, ServerName: "edge"}
-}
 
 func TestSetOpensAllOrNone(t *testing.T) {
 	busy := open(t)

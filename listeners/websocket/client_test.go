@@ -3,6 +3,7 @@ package websocket_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,11 +22,14 @@ type rawConn struct {
 	left uint64
 }
 
-func rawDial(ctx context.Context, ln net.Listener) (net.Conn, error) {
+func rawDial(ctx context.Context, ln net.Listener, cfg *tls.Config) (net.Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", ln.Addr().String())
 	if err != nil {
 		return nil, err
+	}
+	if cfg != nil {
+		c = tls.Client(c, cfg)
 	}
 	fmt.Fprintf(c, upgrade, "/", "")
 	r := bufio.NewReader(c)

@@ -3,6 +3,7 @@ package websocket_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -50,12 +51,20 @@ type named struct {
 }
 
 func TestConformance(t *testing.T) {
-	for _, compression := range []bool{false, true} {
-		t.Run(fmt.Sprintf("compression %v", compression), func(t *testing.T) {
-			listenertest.Run(t, func(t *testing.T) net.Listener { return open(t, websocket.Options{Compression: compression}) },
-				func(ctx context.Context, ln net.Listener) (net.Conn, error) {
-					return rawDial(ctx, ln)
-				})
+	server, client := listenertest.Identity(t)
+	for _, c := range []struct {
+		name   string
+		o      websocket.Options
+		secure *tls.Config
+	}{
+		{"ws", websocket.Options{}, nil},
+		{"ws with compression", websocket.Options{Compression: true}, nil},
+		{"wss", websocket.Options{Secure: func(nc net.Conn) net.Conn { return tls.Server(nc, server) }}, client},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			listenertest.Run(t, func(t *testing.T) net.Listener { return open(t, c.o) }, func(ctx context.Context, ln net.Listener) (net.Conn, error) {
+				return rawDial(ctx, ln, c.secure)
+			})
 		})
 	}
 }
