@@ -88,7 +88,6 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-
 func TestSetOpensAllOrNone(t *testing.T) {
 	busy := open(t)
 	port := busy.Addr().(*net.TCPAddr).Port
