@@ -17,7 +17,7 @@ run:
 	go run ./cmd/ganglion -m 8222 --ws 8080
 
 build:
-	go build -trimpath -ldflags "-s -w" -o bin/ganglion ./cmd/ganglion
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ganglion ./cmd/ganglion
 
 test:
 	go test -race -timeout 9m -skip ConversationsOver ./core/... ./listeners/... ./cmd/ganglion/daemon

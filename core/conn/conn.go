@@ -201,10 +201,12 @@ type halfCloser interface {
 // shutdown makes reads and writes of the socket fail, which wakes whoever sits
 // in one. It does not block.
 func (c *Conn) shutdown() {
-	if hc, ok := c.pipe.(halfCloser); ok && c.fd >= 0 {
-		hc.CloseWrite()
-		hc.CloseRead()
-		return
+	if c.fd >= 0 { // then pipe stays what it is
+		if hc, ok := c.pipe.(halfCloser); ok {
+			hc.CloseWrite()
+			hc.CloseRead()
+			return
+		}
 	}
 	// Close of a layered connection may wait for its peer.
 	c.loop.wg.Add(1)

@@ -70,8 +70,9 @@ func layers(nc net.Conn) (f framer, t *TLSConn, base net.Conn) {
 	return f, nil, base
 }
 
-// decode gives the frames in buf[have:] to the handler as a stream. It returns
-// false when c is not to be read any more.
+// decode gives the frames in buf[have:] to the handler as a stream, behind the
+// have bytes of an unfinished op or, if there is one, behind c.rest, which buf is
+// not part of. It returns false when c is not to be read any more.
 func (c *Conn) decode(s *scratch, buf []byte, have int) bool {
 	raw := buf[have:]
 	for first := true; ; first = false {
@@ -83,17 +84,14 @@ func (c *Conn) decode(s *scratch, buf []byte, have int) bool {
 			c.sendRaw(reply)
 		}
 		alive := true
+		inPlace := first && c.rest == nil && len(out) > 0 && &out[0] == &buf[have:][0]
+		if first && have > 0 && !inPlace {
+			c.keep(buf[:have])
+		}
 		switch {
-		case len(out) == 0:
-			if first && have > 0 && c.rest == nil {
-				c.keep(buf[:have])
-			}
-		case first && &out[0] == &buf[have:][0]:
+		case inPlace:
 			alive = c.took(s, buf[:have+len(out)])
-		default:
-			if first && have > 0 && c.rest == nil {
-				c.keep(buf[:have])
-			}
+		case len(out) > 0:
 			alive = c.tookMore(s, out)
 		}
 		if err != nil {
@@ -118,7 +116,8 @@ func (c *Conn) tookMore(s *scratch, out []byte) bool {
 		return c.took(s, out)
 	}
 	if cap(c.rest)-len(c.rest) < len(out) {
-		grown := append(getBuf(len(c.rest)+len(out)), c.rest...)
+		grown := getBuf(max(len(c.rest)+len(out), min(c.h.Need(), 2*cap(c.rest))))
+		grown = append(grown, c.rest...)
 		putBuf(c.rest)
 		c.rest = grown
 	}

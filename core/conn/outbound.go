@@ -267,13 +267,14 @@ func (c *Conn) writeLoop() {
 			taken, vec = append(taken, ch), append(vec, ch.b)
 			total += len(ch.b)
 		}
+		pipe := c.pipe
 		o.mu.Unlock()
 
 		w := vec
 		if d := c.writeDeadline(); d > 0 {
-			c.pipe.SetWriteDeadline(time.Now().Add(d))
+			pipe.SetWriteDeadline(time.Now().Add(d))
 		}
-		_, err := w.WriteTo(c.pipe)
+		_, err := w.WriteTo(pipe)
 		for _, ch := range taken {
 			putBuf(ch.base)
 		}

@@ -40,6 +40,9 @@ func (c *Conn) target(s *scratch) (buf []byte, have int) {
 		c.rest = nil
 		return s.buf, have
 	}
+	if c.frame != nil {
+		return s.buf, 0 // what comes out of the frames is put behind c.rest
+	}
 	// A large op gathers in memory of its own, which grows as its bytes arrive,
 	// not as they are announced.
 	if cap(c.rest)-have < len(s.buf)/2 {

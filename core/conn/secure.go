@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // errDry is what a record gives when the ciphertext that was read is used up.
@@ -42,6 +43,7 @@ func (t *TLSConn) NetConn() net.Conn { return t.record.Conn }
 type record struct {
 	net.Conn
 	direct bool // set before the Loop reads; never reset
+	lent   bool // Conn is somebody else's to close
 
 	in []byte // owned by the reader of the moment
 
@@ -77,6 +79,16 @@ func (r *record) Write(p []byte) (int, error) {
 	r.out = append(r.out, p...)
 	r.mu.Unlock()
 	return len(p), nil
+}
+
+// Close closes the transport, unless that is lent: crypto/tls closes it to
+// interrupt a handshake, and its descriptor must not be another connection's
+// while a Conn still goes by it.
+func (r *record) Close() error {
+	if r.lent {
+		return r.Conn.SetDeadline(time.Unix(1, 0))
+	}
+	return r.Conn.Close()
 }
 
 // take returns the ciphertext that is to be sent. Callers hold the connection's

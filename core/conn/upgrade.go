@@ -82,6 +82,7 @@ func (c *Conn) handshake(nc net.Conn) *TLSConn {
 		}
 	}
 	t := TLSServer(nc, u.Config)
+	t.record.lent = true
 	if err := t.HandshakeContext(ctx); err != nil {
 		u.Failed(err)
 		return nil
@@ -122,7 +123,10 @@ func (c *Conn) upgradeWaiting() bool {
 func (c *Conn) setPipe(nc net.Conn, sec *TLSConn) {
 	c.upgrade = nil
 	c.Lock()
-	c.pipe, c.sec = nc, sec
+	if c.pipe != nc {
+		c.pipe = nc
+	}
+	c.sec = sec
 	c.Unlock()
 }
 

@@ -11,6 +11,9 @@ import (
 // is over.
 func (c *Conn) upgradeReady() state {
 	u := c.upgrade
+	if c.Reason() != NotClosed {
+		return gone
+	}
 	if u.Optional {
 		switch b, err := peekNow(c.fd); {
 		case err != nil:
