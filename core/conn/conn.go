@@ -140,7 +140,7 @@ func (c *Conn) fail(r CloseReason) {
 	}
 	o.closed = true
 	c.reason.Store(uint32(r))
-	if o.owned && !r.slow() {
+	if o.owned && (!r.slow() || o.saidBye) {
 		o.flush = true
 		return
 	}

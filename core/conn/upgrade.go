@@ -94,19 +94,16 @@ func (c *Conn) handshake(nc net.Conn) *TLSConn {
 // returns false when c is not to be read any more.
 func (c *Conn) upgradeWaiting() bool {
 	u := c.upgrade
-	nc := c.pipe
-	if u.Optional {
-		first := make([]byte, 1)
-		if _, err := nc.Read(first); err != nil {
-			c.readFailed(err)
-			return false
-		}
-		nc = &prefixed{Conn: nc, first: first}
-		if first[0] != recordHandshake {
-			c.setPipe(nc, nil)
-			u.Secured(nil)
-			return true
-		}
+	first := make([]byte, 1) // until it comes nothing has begun
+	if _, err := c.pipe.Read(first); err != nil {
+		c.readFailed(err)
+		return false
+	}
+	nc := &prefixed{Conn: c.pipe, first: first}
+	if u.Optional && first[0] != recordHandshake {
+		c.setPipe(nc, nil)
+		u.Secured(nil)
+		return true
 	}
 	t := c.handshake(nc)
 	if t == nil {

@@ -18,7 +18,7 @@ const (
 	// keepStage is how much memory an idle stage may keep, keepAll all of them.
 	keepStage = 256 << 10
 	keepAll   = 4 << 20
-	keepFree  = 256
+	keepFree  = 2048
 )
 
 // Batch stages deliveries of one reader. Create it with New.

@@ -70,6 +70,7 @@ func Listen(ln net.Listener, o Options) (*Listener, error) {
 		Handler:           http.HandlerFunc(l.serve),
 		ReadHeaderTimeout: s.HandshakeTimeout,
 		IdleTimeout:       time.Minute,
+		WriteTimeout:      time.Minute, // of pages; it ends with the upgrade
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
 	}

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,5 +69,29 @@ func TestIncludeIsRelative(t *testing.T) {
 	err := Default().Load(main)
 	if err == nil || !strings.Contains(err.Error(), "part.conf:2:") || !strings.Contains(err.Error(), `unknown field "bogus"`) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// --domain is TLS on the client port and wss with the page on 443, from one ACME
+// source; what the file says of either stands.
+func TestDomain(t *testing.T) {
+	cmd, err := Parse([]string{"--domain", "edge.example.com", "--email", "ops@example.com"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cmd.Config
+	ws := &c.WebSocket
+	if !c.TLS.ACME.On || !slices.Equal(c.TLS.ACME.Domains, []string{"edge.example.com"}) || c.TLS.ACME.Email != "ops@example.com" || c.Port != 4222 ||
+		!ws.On || ws.Port != 443 || ws.NoPage || !ws.TLS.ACME.On || c.ACMEPort != 80 {
+		t.Errorf("%+v", c)
+	}
+	if s := c.Sources(); len(s) != 1 || s[SourceClient].ACME == nil || c.WebSocketSource() != SourceClient {
+		t.Errorf("sources %v", s)
+	}
+	if cmd, err = Parse([]string{"--domain", "edge.example.com", "--https-port", "8443", "--http-port", "8080", "--ws", "8000", "-p", "4333"}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if c := cmd.Config; c.WebSocket.Port != 8000 || !c.WebSocket.NoTLS || c.ACMEPort != 8080 || c.Port != 4333 || !c.TLS.ACME.On {
+		t.Errorf("%+v", c)
 	}
 }

@@ -15,6 +15,9 @@ type Listener struct {
 	MaxConns   int // open at the same time; 0 is no limit
 	MaxPerAddr int // of them from one address
 	AcceptRate int // a second
+	// MaxHandshakes bounds the TLS and WebSocket handshakes under way; 0 is the
+	// default.
+	MaxHandshakes int
 
 	ProxyProtocol bool
 	ProxyFrom     []netip.Prefix
@@ -63,6 +66,7 @@ func listenerKeys(name string, l *Listener) map[string]key {
 		"max_connections":             integer(func(c *Config) *int { return &at(c).MaxConns }, 1),
 		"max_connections_per_address": integer(func(c *Config) *int { return &at(c).MaxPerAddr }, 1),
 		"accept_rate":                 integer(func(c *Config) *int { return &at(c).AcceptRate }, 1),
+		"max_handshakes":              integer(func(c *Config) *int { return &at(c).MaxHandshakes }, 1),
 	}
 	if name == ListenerWebSocket {
 		return keys

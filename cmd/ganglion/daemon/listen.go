@@ -82,7 +82,7 @@ func (d *Daemon) streamPlan(name string, l config.Listener, source string, c *co
 	}
 	p.endpoint.Name = name
 	var err error
-	p.endpoint.TLS, err = endpointTLS(d.certs, source, &l.TLS, c.AllowNonTLS && name == config.ListenerTCP)
+	p.endpoint.TLS, err = endpointTLS(d.certs, source, &l.TLS, c.AllowNonTLS && name == config.ListenerTCP, c.Listeners[name].MaxHandshakes)
 	return p, err
 }
 
@@ -113,7 +113,7 @@ func (d *Daemon) webSocketOptions(c *config.Config) (websocket.Options, error) {
 	ws := &c.WebSocket
 	o := websocket.Options{
 		SameOrigin: ws.SameOrigin, AllowedOrigins: ws.AllowedOrigins, Compression: ws.Compression, HandshakeTimeout: ws.HandshakeTimeout,
-		Headers: ws.Headers, ForwardedFrom: ws.ForwardedFrom, Logger: d.log.Logger,
+		MaxHandshakes: c.Listeners[config.ListenerWebSocket].MaxHandshakes, Headers: ws.Headers, ForwardedFrom: ws.ForwardedFrom, Logger: d.log.Logger,
 	}
 	if m := c.Broker.MaxPayload; m > 0 {
 		o.MaxCompressed = 2*m + 64<<10

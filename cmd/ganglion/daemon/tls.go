@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,8 +16,9 @@ import (
 	"ganglion/listeners/certs"
 )
 
-// maxHandshakes bounds the TLS handshakes of one listener that are under way:
-// each takes some 40 KiB and half a millisecond of a core.
+// maxHandshakes bounds the TLS handshakes of one listener that are under way,
+// where max_handshakes does not: each takes some 40 KiB and half a millisecond of
+// a core.
 const maxHandshakes = 1024
 
 // needsHTTP01 reports whether some certificate of c is to be had through a
@@ -75,7 +77,7 @@ func pinned(keys []string) func(tls.ConnectionState) error {
 }
 
 // endpointTLS returns how connections become TLS as t says, nil for not at all.
-func endpointTLS(m *certs.Manager, name string, t *config.TLS, allowPlain bool) (*broker.TLS, error) {
+func endpointTLS(m *certs.Manager, name string, t *config.TLS, allowPlain bool, handshakes int) (*broker.TLS, error) {
 	if !t.On {
 		return nil, nil
 	}
@@ -83,7 +85,7 @@ func endpointTLS(m *certs.Manager, name string, t *config.TLS, allowPlain bool) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	e := &broker.TLS{Config: cfg, Timeout: t.Timeout, AllowPlain: allowPlain, Slots: make(chan struct{}, maxHandshakes)}
+	e := &broker.TLS{Config: cfg, Timeout: t.Timeout, AllowPlain: allowPlain, Slots: make(chan struct{}, cmp.Or(handshakes, maxHandshakes))}
 	switch {
 	case t.First && t.Delay > 0:
 		e.Mode, e.Delay = broker.Auto, t.Delay
