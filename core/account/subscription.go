@@ -125,6 +125,8 @@ type Stage struct {
 
 	// Owner is the receiver.
 	Owner Sink
+	// Now is the time of the flush in unix nanoseconds, 0 when nobody looked.
+	Now int64
 	// Slow is set by Owner in Stage when its peer falls behind.
 	Slow bool
 	// Sender is the sink on whose behalf messages are being staged, so that a
@@ -165,5 +167,5 @@ func (st *Stage) Clear(keep int) {
 	clear(st.Deliveries)
 	st.Deliveries = st.Deliveries[:0]
 	st.Returned = nil
-	st.Sender, st.Owner, st.Slow = nil, nil, false
+	st.Sender, st.Owner, st.Slow, st.Now = nil, nil, false, 0
 }

@@ -63,7 +63,11 @@ func (c *Client) Commit(st *account.Stage) {
 	before := c.outMsgs
 	spent := c.settle(st)
 	if c.outMsgs != before {
-		c.active.Store(time.Now().UnixNano())
+		now := st.Now
+		if now == 0 {
+			now = time.Now().UnixNano()
+		}
+		c.active.Store(now)
 	}
 	c.conn.Send(&st.Buffer)
 	for _, sub := range spent {

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"ganglion/core/account"
 	"ganglion/core/wire"
@@ -133,16 +134,17 @@ func (b *Batch) Flush() {
 		return
 	}
 	b.flushing = true
+	now := time.Now().UnixNano()
 	if len(b.open) >= shareReceivers && b.bytes >= shareBytes {
-		commitShared(b.open)
+		commitShared(b.open, now)
 	} else {
 		for _, st := range b.open {
-			commit(st)
+			commit(st, now)
 		}
 	}
 	b.takeBack(b.open)
 	for _, st := range b.own {
-		commit(st)
+		commit(st, now)
 	}
 	b.takeBack(b.own)
 	b.stages.reset(len(b.open))
@@ -159,8 +161,9 @@ func (b *Batch) Flush() {
 	b.flushing = false
 }
 
-func commit(st *account.Stage) {
+func commit(st *account.Stage, now int64) {
 	if st.Len() > 0 || len(st.Deliveries) > 0 {
+		st.Now = now
 		st.Owner.Commit(st)
 	}
 }

@@ -24,16 +24,17 @@ const (
 // finds nothing left to claim and touches nothing.
 type share struct {
 	stages []*account.Stage
+	now    int64
 	n      int32
 	next   atomic.Int32
 	done   atomic.Int32
 	last   chan struct{} // told by the helper that finishes the flush
 }
 
-// commitShared commits stages on this goroutine and some others. It returns when
-// all are committed.
-func commitShared(stages []*account.Stage) {
-	s := &share{stages: stages, n: int32(len(stages)), last: make(chan struct{}, 1)}
+// commitShared commits stages on this goroutine and some others at the time now.
+// It returns when all are committed.
+func commitShared(stages []*account.Stage, now int64) {
+	s := &share{stages: stages, now: now, n: int32(len(stages)), last: make(chan struct{}, 1)}
 	helpers := min(runtime.GOMAXPROCS(0)-1, len(stages)/shareReceivers, shareMost)
 	for range helpers {
 		go func() {
@@ -58,7 +59,7 @@ func (s *share) work() bool {
 		}
 		to := min(from+shareStep, s.n)
 		for _, st := range s.stages[from:to] {
-			commit(st)
+			commit(st, s.now)
 		}
 		mine += to - from
 	}
