@@ -21,8 +21,8 @@ build:
 
 test:
 	go test -race -timeout 9m -skip ConversationsOver ./core/... ./listeners/... ./cmd/ganglion/daemon
-	go test -timeout 5m -parallel 16 -run ConversationsOver ./core/brokertest
-	go test -timeout 5m -parallel 16 -tags portable -run 'TLS|WebSocket|NATSGo|Conversations' ./core/broker ./core/brokertest
+	go test -timeout 5m -parallel 10 -run ConversationsOver ./core/brokertest
+	go test -timeout 5m -parallel 10 -tags portable -run 'TLS|WebSocket|NATSGo|Conversations' ./core/broker ./core/brokertest
 	go test -timeout 5m ./cmd/... ./examples/... ./web/...
 	go test -run Alloc ./core/...
 

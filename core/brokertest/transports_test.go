@@ -156,7 +156,9 @@ func TestConversationsOver(t *testing.T) {
 							continue // one too many is told so in clear, before TLS
 						}
 						t.Run(tr.name, func(t *testing.T) {
-							t.Parallel()
+							if !strings.HasPrefix(s.Name, "above") { // 60 MB each would starve the others
+								t.Parallel()
+							}
 							got := s.PlayOver(t, func(config string) string { return startOver(t, config, tr) }, tr.dial)
 							if got != want {
 								t.Errorf("over TCP\n%s\nover %s\n%s", want, tr.name, got)
