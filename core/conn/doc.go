@@ -4,7 +4,7 @@
 //
 // # Readers
 //
-// On Linux a plain TCP or unix connection at rest has no goroutine and no
+// On Linux a TCP or unix connection at rest has no goroutine and no
 // buffer. All of them sit in one epoll set of the Loop (ONESHOT), which is
 // itself watched by Go's netpoller. A few workers share that set: one at a time
 // waits, takes what is ready, reads it into the worker's own buffer, lets the
@@ -12,6 +12,11 @@
 // connections without a descriptor, each connection has a goroutine that does
 // the same. Either way a session's reader state belongs to whoever holds the
 // connection at the moment, and needs no lock.
+//
+// A connection may travel in frames (WebSocket) and under TLS. crypto/tls runs
+// over a transport that never touches the socket, and frames are unpacked in
+// place in the read buffer, so such a connection is read and written like any
+// other. Only a handshake has a goroutine, for as long as it lasts.
 //
 // # Writers
 //

@@ -35,7 +35,6 @@ type Certificate struct {
 type WebSocket struct {
 	Host           string    `json:"host,omitempty"`
 	Port           int       `json:"port,omitempty"`
-	Advertise      string    `json:"advertise,omitempty"`
 	NoTLS          bool      `json:"no_tls,omitempty"`
 	SameOrigin     bool      `json:"same_origin,omitempty"`
 	AllowedOrigins []string  `json:"allowed_origins,omitempty"`

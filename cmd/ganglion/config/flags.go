@@ -85,9 +85,18 @@ func (c *Config) finish() error {
 		// As nats-server does: the handshake comes out of the same time.
 		c.Broker.Auth.Timeout = cmp.Or(c.TLS.Timeout, broker.DefaultTLSTimeout) + time.Second
 	}
+	_, limited := c.Listeners[ListenerWebSocket]
 	switch {
 	case c.HTTPSPort != 0 && !c.TLS.On:
 		return fmt.Errorf("config: https_port %d needs TLS; add a tls { } block", c.HTTPSPort)
+	case len(c.ProxyFrom) > 0 && !c.ProxyProtocol:
+		return fmt.Errorf("config: proxy_protocol_from needs proxy_protocol: true; add it")
+	case limited && !c.WebSocket.On:
+		return fmt.Errorf("config: listeners.websocket limits a listener that is not there; add a websocket { } block")
+	case c.Email != "" && c.Domain == "":
+		return fmt.Errorf("config: --email %s goes with --domain; add that", c.Email)
+	case c.WSSPort != 0 && c.Domain == "":
+		return fmt.Errorf("config: --https-port %d goes with --domain; add that", c.WSSPort)
 	case c.AllowNonTLS && !c.TLS.On:
 		return fmt.Errorf("config: allow_non_tls needs a tls { } block; add one or remove it")
 	}

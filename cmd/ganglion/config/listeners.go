@@ -46,8 +46,13 @@ func listenersBlock(c *Config, name string, t token, v any) error {
 		if err := table(listenerKeys(n, &l))(c, full, et, et.Value()); err != nil {
 			return err
 		}
+		if len(l.ProxyFrom) > 0 && !l.ProxyProtocol {
+			return errorAt(et, "%s has proxy_protocol_from without proxy_protocol; add proxy_protocol: true", full)
+		}
 		if n != ListenerTCP && n != ListenerWebSocket {
 			switch {
+			case l.Path != "" && (l.Port != 0 || l.ProxyProtocol):
+				return errorAt(et, "%s has a path beside listen or proxy_protocol; keep one of them", full)
 			case l.Path != "":
 				l.Kind = "unix"
 			case l.Port == 0:

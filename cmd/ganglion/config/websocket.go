@@ -10,7 +10,6 @@ type WebSocket struct {
 	On               bool
 	Host             string
 	Port             int // -1 is a free one
-	Advertise        string
 	NoTLS            bool
 	TLS              TLS
 	SameOrigin       bool
@@ -34,7 +33,7 @@ var wsKeys = func() map[string]key {
 		"port":              port(func(c *Config) *int { return &ws(c).Port }),
 		"host":              host,
 		"net":               host,
-		"advertise":         str(func(c *Config) *string { return &ws(c).Advertise }),
+		"advertise":         nil, // it names us to clients of a cluster
 		"no_tls":            boolean(func(c *Config) *bool { return &ws(c).NoTLS }),
 		"tls":               tlsBlock(func(c *Config) *TLS { return &ws(c).TLS }),
 		"same_origin":       boolean(func(c *Config) *bool { return &ws(c).SameOrigin }),

@@ -316,3 +316,27 @@ listeners { lan { listen: "127.0.0.1:-1", max_connections: 2 }, sock { path: "DI
 		c.Close()
 	}
 }
+
+// connection_rate_limit holds for wss as it does for TLS.
+func TestSecureWebSocketRate(t *testing.T) {
+	dir := t.TempDir()
+	newCert(t, dir, "a", 1)
+	d := launch(t, dir, `
+listen: "127.0.0.1:-1"
+log_file: "DIR/log"
+websocket { listen: "127.0.0.1:-1", tls { cert_file: "DIR/a.crt", key_file: "DIR/a.key", connection_rate_limit: 1 } }
+`)
+	_, wss := d.testURLs()
+	refused := 0
+	for range 20 {
+		nc, err := nats.Connect(wss, nats.Secure(&tls.Config{InsecureSkipVerify: true}))
+		if err != nil {
+			refused++
+			continue
+		}
+		nc.Close()
+	}
+	if refused == 0 || refused == 20 {
+		t.Errorf("%d of 20 refused, want some", refused)
+	}
+}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"ganglion/cmd/ganglion/config"
 	"ganglion/core/broker"
@@ -127,7 +129,14 @@ func (d *Daemon) webSocketOptions(c *config.Config) (websocket.Options, error) {
 			return o, fmt.Errorf("%s: %w", config.SourceWebSocket, err)
 		}
 		cfg.NextProtos = []string{"http/1.1"}
-		o.Secure = func(nc net.Conn) net.Conn { return broker.TLSServer(nc, cfg) }
+		o.HandshakeTimeout = cmp.Or(ws.HandshakeTimeout, ws.TLS.Timeout)
+		rate := handshakeRate(&ws.TLS)
+		o.Secure = func(nc net.Conn) net.Conn {
+			if rate != nil && !rate.Take(time.Now(), 1) {
+				nc.Close() // reading it fails then, before any handshake
+			}
+			return broker.TLSServer(nc, cfg)
+		}
 	}
 	return o, nil
 }

@@ -38,7 +38,7 @@ func (d *Daemon) complete(v *monitor.Varz) {
 		if s.Kind == websocket.Kind {
 			ws := &c.WebSocket
 			v.Websocket = monitor.WebSocket{
-				Host: ws.Host, Port: d.endpoints[i].Port, Advertise: ws.Advertise, NoTLS: ws.NoTLS, SameOrigin: ws.SameOrigin,
+				Host: ws.Host, Port: d.endpoints[i].Port, NoTLS: ws.NoTLS, SameOrigin: ws.SameOrigin,
 				AllowedOrigins: ws.AllowedOrigins, Compression: ws.Compression, CertNotAfter: firstEnd(bySource[c.WebSocketSource()]),
 			}
 		}

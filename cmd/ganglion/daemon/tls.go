@@ -92,8 +92,14 @@ func endpointTLS(m *certs.Manager, name string, t *config.TLS, allowPlain bool, 
 	case t.First:
 		e.Mode = broker.First
 	}
-	if t.RateLimit > 0 {
-		e.Rate = limit.NewBucket(float64(t.RateLimit), int(t.RateLimit))
-	}
+	e.Rate = handshakeRate(t)
 	return e, nil
+}
+
+// handshakeRate is what connection_rate_limit allows, nil without one.
+func handshakeRate(t *config.TLS) *limit.Bucket {
+	if t.RateLimit == 0 {
+		return nil
+	}
+	return limit.NewBucket(float64(t.RateLimit), int(t.RateLimit))
 }
