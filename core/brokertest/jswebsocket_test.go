@@ -52,7 +52,7 @@ func TestJSWebSocket(t *testing.T) {
 					name, scheme = name+"/wss", "wss"
 				}
 				check := func(t *testing.T, addr, short string, restart func()) {
-					runChecks(t, dir, restart, "NODE_EXTRA_CA_CERTS="+certFile, scheme+"://"+addr, compression, socket, short)
+					runChecks(t, dir, "ws.mjs", restart, "NODE_EXTRA_CA_CERTS="+certFile, scheme+"://"+addr, compression, socket, short)
 				}
 				t.Run("ganglion/"+name, func(t *testing.T) {
 					o := websocket.Options{Compression: deflate}
@@ -140,11 +140,13 @@ func serveWebSocket(t testing.TB, b *broker.Broker, addr string, o websocket.Opt
 	return ln.Addr().String()
 }
 
-// runChecks runs ws.mjs in dir with a variable in its environment.
-func runChecks(t *testing.T, dir string, restart func(), env string, args ...string) {
+// runChecks runs a script in dir with a variable in its environment. When the
+// script says so, restart is called; it says of each check how it went.
+func runChecks(t *testing.T, dir, script string, restart func(), env string, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", append([]string{"ws.mjs"}, args...)...)
+	cmd := exec.CommandContext(ctx, "node", append([]string{script}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env)
 	cmd.WaitDelay = soon
