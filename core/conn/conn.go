@@ -69,6 +69,11 @@ type Conn struct {
 	// the atomic is what carries one holder's writes over to the next.
 	held atomic.Bool
 
+	// hold is one of running, suspended, parked, resumed; see Suspend. unpark
+	// wakes a reader of its own, nil where there is none.
+	hold   atomic.Int32
+	unpark chan struct{}
+
 	congested atomic.Bool
 	reason    atomic.Uint32
 	pending   atomic.Int64 // copy of out.pending for lock-free looks

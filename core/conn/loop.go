@@ -128,9 +128,10 @@ func (c *Conn) firstTurn(early []byte) {
 	switch {
 	case !alive:
 		c.readerGone()
-	case !c.loop.poll.watch(c):
-		c.Close(ReadError)
-		c.readerGone()
+	case c.hold.Load() != running:
+		c.loop.poll.letGo(c)
+	default:
+		c.loop.poll.rearm(c)
 	}
 }
 

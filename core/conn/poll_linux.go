@@ -113,13 +113,33 @@ func (p *poller) ctl(op int, c *Conn) error {
 	return nil
 }
 
-// rearm lets the set report c again.
+// rearm lets the set, which c may not be in yet, report c again.
 func (p *poller) rearm(c *Conn) {
+	if !c.slot.in {
+		if !p.watch(c) {
+			c.Close(ReadError)
+			c.readerGone()
+		}
+		return
+	}
 	c.held.Store(false)
 	if err := p.ctl(syscall.EPOLL_CTL_MOD, c); err != nil {
 		c.Close(ReadError)
 		c.readerGone()
 	}
+}
+
+// letGo parks c, which its handler suspended, or goes on with it if that is over
+// already.
+func (p *poller) letGo(c *Conn) {
+	if c.park() {
+		return
+	}
+	c.loop.wg.Add(1)
+	go func() {
+		defer c.loop.wg.Done()
+		c.proceed()
+	}()
 }
 
 // unwatch takes c out. Its reader has let go.
@@ -230,6 +250,8 @@ func (w *worker) turn() {
 		case c == nil, now[i] == lent:
 		case now[i] == gone:
 			c.readerGone()
+		case c.hold.Load() != running:
+			w.poller.letGo(c)
 		case c.pause > 0:
 			d := c.pause
 			c.pause = 0
@@ -282,7 +304,7 @@ func (w *worker) readReady(c *Conn) state {
 		if !c.feed(w.s, buf[:have+n], have) {
 			return gone
 		}
-		if have+n < len(buf) || c.pause > 0 {
+		if have+n < len(buf) || c.pause > 0 || c.hold.Load() != running {
 			return open
 		}
 		w.handOver()
@@ -305,7 +327,7 @@ func (w *worker) readSealed(c *Conn) state {
 		if !c.tookSealed(w.s, w.s.raw[:n]) {
 			return gone
 		}
-		if n < len(w.s.raw) || c.pause > 0 {
+		if n < len(w.s.raw) || c.pause > 0 || c.hold.Load() != running {
 			return open
 		}
 		w.handOver()

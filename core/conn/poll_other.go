@@ -16,6 +16,8 @@ func (*poller) close()           {}
 func (*poller) adopt(*Conn)      {}
 func (*poller) watch(*Conn) bool { return false }
 func (*poller) unwatch(*Conn)    {}
+func (*poller) rearm(*Conn)      {}
+func (*poller) letGo(*Conn)      {}
 
 func writeNow(int, *Buffer) (int, error)  { return 0, nil }
 func writeBytes(int, []byte) (int, error) { return 0, nil }

@@ -154,12 +154,20 @@ func (c *Conn) waitLoop(early []byte) {
 		return
 	}
 	s := c.loop.scratch.Get().(*scratch)
+	c.unpark = make(chan struct{}, 1)
 	alive := true
 	if len(early) > 0 {
 		alive = c.decode(s, early, 0)
 		s.batch.Flush()
 	}
 	for alive {
+		if c.hold.Load() != running {
+			if c.park() {
+				<-c.unpark
+			}
+			alive = c.consumeKept(s)
+			continue
+		}
 		buf, have := c.target(s)
 		n, err := c.pipe.Read(buf[have:])
 		if n > 0 {

@@ -52,6 +52,10 @@ func (c *Conn) upgradeNow() {
 		c.readerGone()
 		return
 	}
+	if c.hold.Load() != running {
+		c.loop.poll.letGo(c)
+		return
+	}
 	c.loop.poll.rearm(c)
 }
 
