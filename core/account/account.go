@@ -1,6 +1,7 @@
 package account
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,15 +13,29 @@ import (
 // Global is the name of the account of everybody who names no other.
 const Global = "$G"
 
-// Account is one subject space. Create it with New; it is safe for concurrent
-// use.
+// System is the name of the system account where no other is configured.
+const System = "$SYS"
+
+// Account is one subject space. Accounts come from a Registry or, for one alone,
+// from New; they are safe for concurrent use.
 type Account struct {
 	name string
 	list *sublist.Sublist[*Subscription]
+	spec atomic.Pointer[Spec]
 
 	mu       sync.Mutex // serialises changes of the two below
 	mappings atomic.Pointer[[]*subject.Mapping]
 	hooks    atomic.Pointer[[]binding]
+
+	// importing is held for reading while a subscription and its shadows come or
+	// go, and for writing while what is imported changes.
+	importing sync.RWMutex
+	streams   []*stream       // guarded by importing
+	services  []*Subscription // guarded by importing
+
+	// filtered is set once a subscription has had a filter.
+	filtered atomic.Bool
+	replies  atomic.Pointer[Replies]
 }
 
 // binding is a hook at a boundary of this account.
@@ -32,11 +47,16 @@ type binding struct {
 
 // New returns an empty account.
 func New(name string) *Account {
-	return &Account{name: name, list: sublist.New[*Subscription]()}
+	a := &Account{name: name, list: sublist.New[*Subscription]()}
+	a.spec.Store(&Spec{Name: name, Limits: NoLimits})
+	return a
 }
 
 // Name returns the account's name.
 func (a *Account) Name() string { return a.name }
+
+// Spec returns what the account was made from. It must not be changed.
+func (a *Account) Spec() *Spec { return a.spec.Load() }
 
 // Result is the answer of Match: who gets a message and which hooks it meets.
 // It belongs to the reader that asked and is reused by it.
@@ -48,19 +68,51 @@ type Result struct {
 // Subscribe adds sub, whose subject must be valid.
 func (a *Account) Subscribe(sub *Subscription) {
 	sub.entry.Value, sub.account = sub, a
+	a.importing.RLock()
+	defer a.importing.RUnlock()
+	if sub.deny.Load() != nil {
+		a.filtered.Store(true)
+	}
 	a.list.Insert(&sub.entry)
+	for _, s := range a.streams {
+		s.shadow(sub)
+	}
 }
 
 // Unsubscribe takes sub out; false if it was not in.
-func (a *Account) Unsubscribe(sub *Subscription) bool { return a.list.Remove(&sub.entry) }
+func (a *Account) Unsubscribe(sub *Subscription) bool {
+	a.importing.RLock()
+	defer a.importing.RUnlock()
+	if !a.list.Remove(&sub.entry) {
+		return false
+	}
+	sub.unshadow()
+	return true
+}
 
 // UnsubscribeAll takes all of subs out.
 func (a *Account) UnsubscribeAll(subs []*Subscription) {
+	a.importing.RLock()
+	defer a.importing.RUnlock()
 	es := make([]*sublist.Entry[*Subscription], len(subs))
 	for i, s := range subs {
 		es[i] = &s.entry
+		s.unshadow()
 	}
 	a.list.RemoveAll(es)
+}
+
+// Refiltered has everybody match anew, after subscriptions of a were given other
+// filters.
+func (a *Account) Refiltered() {
+	a.importing.RLock()
+	defer a.importing.RUnlock()
+	a.filtered.Store(true)
+	a.list.Invalidate()
+	for _, s := range a.streams {
+		s.from.filtered.Store(true)
+		s.from.list.Invalidate()
+	}
 }
 
 // Generation returns the counter that moves when Match on subject may have
@@ -71,9 +123,29 @@ func (a *Account) Generation(subject []byte) *atomic.Uint64 { return a.list.Gene
 // reader number.
 func (a *Account) Match(reader int, subj []byte, r *Result) {
 	a.list.Match(reader, subj, &r.Result)
+	if a.filtered.Load() {
+		r.filter(subj)
+	}
 	r.Chain = nil
 	if hs := a.hooks.Load(); hs != nil {
 		r.Chain = chain(*hs, subj)
+	}
+}
+
+// filter leaves out whoever must not be given messages on subj.
+func (r *Result) filter(subj []byte) {
+	r.Plain = slices.DeleteFunc(r.Plain, func(s *Subscription) bool { return s.Denied(subj) })
+	for i := 0; i < len(r.Groups); {
+		g := &r.Groups[i]
+		g.Members = slices.DeleteFunc(g.Members, func(s *Subscription) bool { return s.Denied(subj) })
+		if len(g.Members) > 0 {
+			i++
+			continue
+		}
+		// A group whose memory is kept for later takes the emptied one's place.
+		last := len(r.Groups) - 1
+		r.Groups[i], r.Groups[last] = r.Groups[last], r.Groups[i]
+		r.Groups = r.Groups[:last]
 	}
 }
 

@@ -2,9 +2,11 @@ package account
 
 import (
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"ganglion/core/conn"
+	"ganglion/core/permission"
 	"ganglion/core/sublist"
 	"ganglion/core/wire"
 )
@@ -15,21 +17,47 @@ import (
 type Subscription struct {
 	// Static after construction.
 	Sink    Sink
-	short   [21]byte // " sid " for a wildcard pattern, if it fits
+	short   [13]byte // " sid " for a wildcard pattern, if it fits
 	length  uint8    // of it; 0 when it stands in head
 	Literal bool     // the pattern has no wildcard
 
+	// Closed is guarded by the Sink's own lock: nothing more is delivered.
+	Closed bool
+
+	// Via is nil for what a Sink subscribed to itself; static.
+	Via *Via
+
 	// Guarded by the Sink's own lock.
-	Closed bool  // nothing more is delivered
-	Msgs   int64 // delivered
-	Max    int64 // ends after so many; 0 is never
+	Msgs int64 // delivered
+	Max  int64 // ends after so many; 0 is never
 
 	entry    sublist.Entry[*Subscription]
 	head     string
 	account  *Account
-	Listener string   // whose clients' deliver hooks apply; "" for none
-	_        [32]byte // to a multiple of a cache line, so that objects begin at one
+	Listener string // whose clients' deliver hooks apply; "" for none
+
+	// deny holds the subjects that match but must not be delivered.
+	deny atomic.Pointer[permission.Set]
+	// shadows are what it sees of other accounts, guarded by account.importing.
+	shadows []*Subscription
 }
+
+// Via says how messages reach somebody in another account. One of its fields is
+// set.
+type Via struct {
+	// Parent is the subscription on whose behalf this one, its shadow, stands in
+	// the account that a stream is imported from.
+	Parent *Subscription
+	stream *bridge
+
+	// Service has messages go on in the account of a service.
+	Service *ServiceImport
+	// Replies has messages go back to who asked a service.
+	Replies *Replies
+}
+
+// Near appends what the importer of a stream calls subj.
+func (v *Via) Near(dst, subj []byte) []byte { return v.stream.toNear(dst, subj) }
 
 // NewSubscription returns a subscription to be given to Account.Subscribe. queue
 // is "" for a plain one.
@@ -47,6 +75,43 @@ func NewSubscription(sink Sink, subject, queue, sid string) *Subscription {
 	s.entry.Subject, s.entry.Queue = subject, queue
 	return s
 }
+
+// newShadow returns what parent sees of the account that stream is imported
+// from, where its pattern is far.
+func newShadow(parent *Subscription, stream *bridge, far string) *Subscription {
+	s := NewSubscription(parent.Sink, parent.Subject(), parent.Queue(), parent.SID())
+	s.Via = &Via{Parent: parent, stream: stream}
+	s.Listener = parent.Listener
+	s.entry.Subject = far
+	return s
+}
+
+// Root returns the subscription whose deliveries s's are: s, or what it is a
+// shadow of.
+func (s *Subscription) Root() *Subscription {
+	if s.Via != nil && s.Via.Parent != nil {
+		return s.Via.Parent
+	}
+	return s
+}
+
+// Denied reports whether s must not be given what was published on subj.
+func (s *Subscription) Denied(subj []byte) bool {
+	root := s.Root()
+	deny := root.deny.Load()
+	if deny == nil {
+		return false
+	}
+	if s != root {
+		subj = s.Via.Near(nil, subj)
+	}
+	return !deny.Allows(subj)
+}
+
+// Filter has s not be given what deny does not allow; nil is no filter. For a
+// subscription that is in its account already it takes hold with
+// Account.Refiltered.
+func (s *Subscription) Filter(deny *permission.Set) { s.deny.Store(deny) }
 
 // AppendHead appends what stands on the wire in front of a message on subject:
 // MSG or, with header, HMSG, the subject and the subscription's id.
@@ -79,6 +144,8 @@ func (s *Subscription) HeadLen(subject []byte) int {
 // SID returns the id that the subscriber gave the subscription.
 func (s *Subscription) SID() string {
 	switch {
+	case s.Root() != s:
+		return s.Via.Parent.SID()
 	case s.Literal:
 		return s.head[6+len(s.entry.Subject) : len(s.head)-1]
 	case s.length > 0:
@@ -145,6 +212,9 @@ type Returned struct {
 // Delivered notes that the bytes appended since the last call are m for sub.
 func (st *Stage) Delivered(sub *Subscription, size int) {
 	own, pieces := st.Mark()
+	if sub != nil {
+		sub = sub.Root()
+	}
 	st.Deliveries = append(st.Deliveries, Delivery{sub, int32(own), int32(pieces), int32(size)})
 }
 

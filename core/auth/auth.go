@@ -1,114 +1,80 @@
-// Package auth decides who may join: it compares what a client says in CONNECT
-// with what the configuration knows. A token or a single user for now; accounts'
-// users, nkeys, JWT and callout build on the same Authenticator.
 package auth
 
 import (
-	"crypto/subtle"
-	"errors"
-	"fmt"
-	"strings"
+	"context"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nkeys"
-	"golang.org/x/crypto/bcrypt"
 
-	"ganglion/core/wire"
+	"ganglion/core/account"
+	"ganglion/core/permission"
 )
 
-// ErrDenied is returned for credentials that are missing or wrong. The peer is
-// told wire.TextAuthorization.
-var ErrDenied = errors.New("auth: authorization violation")
+// Authenticator checks logins. It is immutable and safe for concurrent use.
+type Authenticator struct {
+	opts     Options
+	accounts *account.Registry
+	cache    *PasswordCache
+	now      func() time.Time
+	log      *slog.Logger
 
-// DefaultTimeout is how long a client may take to authenticate.
-const DefaultTimeout = 2 * time.Second
+	names  map[string]*user   // by name
+	nkeys  map[string]*user   // by public nkey
+	dns    map[string][]*user // those whose names are DNs, by canonical
+	main   *door
+	doors  map[string]*door
+	dummy  string // bcrypt hash that nobody has; "" without bcrypt users
+	single *permission.Permissions
 
-// Options is who may join. The zero value lets everybody in.
-type Options struct {
-	// Token is what clients send as auth_token; plain or bcrypt.
-	Token string
-	// User and Password are the single user; the password plain or bcrypt.
-	User, Password string
-	// Timeout is how long a client may take to send its CONNECT; 0 is
-	// DefaultTimeout.
-	Timeout time.Duration
+	callout *callout // config mode; nil for none
+
+	loading sync.Mutex // serialises what operator mode puts into accounts
 }
 
-// Identity is who somebody turned out to be.
-type Identity struct {
-	User    string // "" without users
-	Account string // "" is the global account
+// door is a listener's view of Options, or that of all without differences.
+type door struct {
+	Listener
+	dummy string // bcrypt hash with the cost that failures have here; "" without any
 }
 
-// Authenticator checks clients. It is immutable and safe for concurrent use.
-type Authenticator struct{ opts Options }
-
-// New returns an Authenticator for o.
-func New(o Options) (*Authenticator, error) {
-	if o.Token != "" && o.User != "" {
-		return nil, errors.New("auth: authorization has both a token and a user; keep one of them")
-	}
-	if o.User == "" && o.Password != "" {
-		return nil, errors.New("auth: authorization has a password but no user; add user")
-	}
-	if o.Timeout < 0 {
-		return nil, fmt.Errorf("auth: authorization timeout %v is negative", o.Timeout)
-	}
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
-	return &Authenticator{opts: o}, nil
+// user is a User of the configuration.
+type user struct {
+	User
+	perms  *permission.Permissions
+	public nkeys.KeyPair // of NKey; nil without
 }
 
-// Required reports whether clients must authenticate.
-func (a *Authenticator) Required() bool { return a.opts.Token != "" || a.opts.User != "" }
+// New returns an Authenticator for o, or what is wrong with o.
+func New(o Options) (*Authenticator, error) { return newAuthenticator(o) }
 
-// Timeout returns how long a client may take.
-func (a *Authenticator) Timeout() time.Duration { return a.opts.Timeout }
-
-// Authenticate checks the credentials in c. It returns ErrDenied when they
-// don't hold. A bcrypt secret costs tens of milliseconds of CPU by its nature.
-func (a *Authenticator) Authenticate(c *wire.ConnectOptions) (Identity, error) {
-	switch o := &a.opts; {
-	case o.Token != "":
-		if !same(o.Token, c.AuthToken) {
-			return Identity{}, ErrDenied
-		}
-	case o.User != "":
-		if subtle.ConstantTimeCompare([]byte(o.User), []byte(c.User)) != 1 || !same(o.Password, c.Pass) {
-			return Identity{}, ErrDenied
-		}
-		return Identity{User: c.User}, nil
-	}
-	return Identity{}, nil
+// Required reports whether clients of a listener must authenticate: auth_required
+// in INFO.
+func (a *Authenticator) Required(listener string) bool {
+	return a.closed(listener) && a.door(listener).NoAuthUser == ""
 }
 
-// IsBcrypt reports whether a configured secret is a bcrypt hash.
-func IsBcrypt(secret string) bool { return strings.HasPrefix(secret, "$2") }
-
-func same(secret, given string) bool {
-	if IsBcrypt(secret) {
-		return bcrypt.CompareHashAndPassword([]byte(secret), []byte(given)) == nil
-	}
-	return subtle.ConstantTimeCompare([]byte(secret), []byte(given)) == 1
+// closed reports whether a listener knows anybody at all.
+func (a *Authenticator) closed(listener string) bool {
+	d := a.door(listener)
+	return d.Token != "" || d.User != "" || len(a.names)+len(a.nkeys) > 0 ||
+		a.opts.Operator != nil || a.callout != nil || a.opts.ProxyRequired
 }
 
-// NewServerID returns the server's identity: the public part of a fresh server
-// nkey, and the public curve key that goes with it.
-func NewServerID() (id, xkey string, err error) {
-	kp, err := nkeys.CreateServer()
-	if err != nil {
-		return "", "", fmt.Errorf("auth: server key: %w", err)
-	}
-	if id, err = kp.PublicKey(); err != nil {
-		return "", "", fmt.Errorf("auth: server key: %w", err)
-	}
-	xk, err := nkeys.CreateCurveKeys()
-	if err != nil {
-		return "", "", fmt.Errorf("auth: curve key: %w", err)
-	}
-	if xkey, err = xk.PublicKey(); err != nil {
-		return "", "", fmt.Errorf("auth: curve key: %w", err)
-	}
-	return id, xkey, nil
+// NeedsNonce reports whether INFO needs a nonce: with nkey users and in operator
+// mode.
+func (a *Authenticator) NeedsNonce() bool { return len(a.nkeys) > 0 || a.opts.Operator != nil }
+
+// Timeout returns how long a client of a listener may take.
+func (a *Authenticator) Timeout(listener string) time.Duration { return a.door(listener).Timeout }
+
+// Quick reports that r costs next to nothing: it may be authenticated on the
+// goroutine that reads.
+func (a *Authenticator) Quick(r *Request) bool { return a.Cost(r) == Cost{} }
+
+// Authenticate returns who r is. It may take CPU time and wait, as Cost says; it
+// gives up when ctx ends. Errors wrap ErrDenied.
+func (a *Authenticator) Authenticate(ctx context.Context, r *Request) (*Identity, error) {
+	return a.authenticate(ctx, r)
 }

@@ -41,7 +41,7 @@ const (
 )
 
 // inProcess is the endpoint of connections inside the process.
-var inProcess = &Endpoint{Name: "inprocess"}
+var inProcess = &Endpoint{Name: "inprocess", Type: "IN_PROCESS"}
 
 // TLSServer returns the server's side of TLS over nc, which a Broker reads
 // without a goroutine. Listeners with a protocol of their own between TLS and
@@ -50,14 +50,18 @@ func TLSServer(nc net.Conn, cfg *tls.Config) net.Conn { return conn.TLSServer(nc
 
 // Broker is a running broker. Create it with New and end it with Shutdown.
 type Broker struct {
-	id, xkey string
-	start    time.Time
-	log      *slog.Logger
-	loop     *conn.Loop
-	clients  *client.Manager
-	global   *account.Account
-	counters router.Counters
-	opts     atomic.Pointer[Options]
+	keys      *auth.Keys
+	start     time.Time
+	log       *slog.Logger
+	loop      *conn.Loop
+	clients   *client.Manager
+	accounts  *account.Registry
+	global    *account.Account
+	pool      *auth.Pool
+	failures  *auth.Failures
+	passwords *auth.PasswordCache
+	counters  router.Counters
+	opts      atomic.Pointer[Options]
 
 	mu        sync.Mutex
 	listeners map[net.Listener]*atomic.Pointer[Endpoint]
@@ -76,16 +80,24 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	a, err := auth.New(o.Auth)
+	b := &Broker{
+		start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, done: make(chan struct{}), stop: make(chan struct{}),
+		accounts: account.NewRegistry(o.SystemAccount), failures: &auth.Failures{}, passwords: &auth.PasswordCache{},
+	}
+	b.loaded = b.start
+	if b.keys, err = auth.NewKeys(); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	commit, err := b.prepareAccounts(&o)
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b := &Broker{start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, done: make(chan struct{}), stop: make(chan struct{})}
-	b.loaded = b.start
-	if b.id, b.xkey, err = auth.NewServerID(); err != nil {
+	commit()
+	b.global = b.accounts.Global()
+	a, err := b.authenticator(&o)
+	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b.global = account.New(account.Global)
 	for _, h := range o.Publish {
 		b.global.HookPublish(h.Pattern, h.Hook)
 	}
@@ -98,16 +110,37 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
+	b.pool = auth.NewPool(auth.PoolOptions{})
 	b.clients = client.NewManager(b.loop, b.settings(&o, a), o.MaxClosed, nil)
 	b.adopt(&o)
 	b.trimming.Go(func() { b.trim(b.stop) })
+	b.trimming.Go(func() { b.expire(b.stop) })
 	return b, nil
+}
+
+// expireEvery is how often answers that services owe are looked at.
+const expireEvery = time.Second
+
+// expire forgets answers that did not come in time.
+func (b *Broker) expire(stop <-chan struct{}) {
+	t := time.NewTicker(expireEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-t.C:
+			for _, a := range b.accounts.All() {
+				a.ExpireReplies(now.UnixNano(), nil)
+			}
+		}
+	}
 }
 
 // settings derives what sessions go by from o.
 func (b *Broker) settings(o *Options, a *auth.Authenticator) *client.Settings {
 	s := &client.Settings{
-		Auth: a, Account: b.global,
+		Auth: a, Account: b.global, System: b.accounts.System(), Pool: b.pool, Failures: b.failures,
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, MaxConns: max(o.MaxConnections, 0),
 		MaxSubs: max(o.MaxSubscriptions, 0), MaxSubTokens: o.MaxSubTokens,
 		PingInterval: o.PingInterval, PingMax: o.PingMax,
@@ -115,12 +148,12 @@ func (b *Broker) settings(o *Options, a *auth.Authenticator) *client.Settings {
 		Connect: o.Connect, Subscribe: o.Subscribe, Log: b.log,
 	}
 	s.Info = wire.Info{
-		ServerID: b.id, ServerName: o.ServerName, Version: wire.Version, Proto: 1, GitCommit: o.GitCommit, Go: runtime.Version(),
-		Host: o.Host, Port: o.Port, Headers: !o.NoHeaders, AuthRequired: a.Required(), MaxPayload: o.MaxPayload,
-		APILevel: wire.APILevel, XKey: b.xkey,
+		ServerID: b.keys.ID, ServerName: o.ServerName, Version: wire.Version, Proto: 1, GitCommit: o.GitCommit, Go: runtime.Version(),
+		Host: o.Host, Port: o.Port, Headers: !o.NoHeaders, MaxPayload: o.MaxPayload,
+		APILevel: wire.APILevel, XKey: b.keys.XKey,
 	}
 	if s.Info.ServerName == "" {
-		s.Info.ServerName = b.id
+		s.Info.ServerName = b.keys.ID
 	}
 	if o.ClientAdvertise != "" {
 		s.Info.Host, s.Info.Port = advertised(o.ClientAdvertise, o.Port)
@@ -147,7 +180,6 @@ func (b *Broker) adopt(o *Options) {
 	l.MaxPending.Store(o.MaxPending)
 	l.WriteDeadline.Store(int64(o.WriteDeadline))
 	b.loop.SetMaxPendingTotal(max(o.MaxPendingTotal, 0))
-	b.global.SetMappings(o.Mappings)
 	b.opts.Store(o)
 }
 
@@ -164,11 +196,18 @@ func (b *Broker) Prepare(o Options) (commit, abort func(), err error) {
 	if o, err = o.normal(); err != nil {
 		return nil, nil, fmt.Errorf("broker: %w", err)
 	}
-	a, err := auth.New(o.Auth)
+	adopt, err := b.prepareAccounts(&o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("broker: %w", err)
+	}
+	a, err := b.authenticator(&o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("broker: %w", err)
 	}
 	commit = func() {
+		if gone := adopt(); len(gone) > 0 {
+			b.log.Info("accounts are gone", "accounts", gone)
+		}
 		s := b.settings(&o, a)
 		before := b.clients.Settings()
 		b.clients.SetSettings(s)
@@ -176,11 +215,7 @@ func (b *Broker) Prepare(o Options) (commit, abort func(), err error) {
 		b.mu.Lock()
 		b.loaded = time.Now()
 		b.mu.Unlock()
-		if old.Auth != o.Auth && a.Required() {
-			for _, c := range b.clients.Clients() {
-				c.Deauthorize()
-			}
-		}
+		b.clients.Reauthorize()
 		if infoChanged(&before.Info, &s.Info) {
 			b.clients.Broadcast()
 		}
@@ -196,14 +231,22 @@ func infoChanged(a, b *wire.Info) bool {
 func (b *Broker) Options() Options { return *b.opts.Load() }
 
 // ID returns the server's id, an nkey of a server.
-func (b *Broker) ID() string { return b.id }
+func (b *Broker) ID() string { return b.keys.ID }
 
 // Name returns the server's name.
 func (b *Broker) Name() string { return b.clients.Settings().Info.ServerName }
 
-// Peer returns a peer inside the process, in the global account. name is what
-// hooks see.
-func (b *Broker) Peer(name string) *local.Peer { return local.New(b.global, name, 0, &b.counters) }
+// Accounts returns the accounts there are.
+func (b *Broker) Accounts() *account.Registry { return b.accounts }
+
+// PeerIn returns a peer inside the process, in the account acc of Accounts. name
+// is what hooks see.
+func (b *Broker) PeerIn(acc *account.Account, name string) *local.Peer {
+	return local.New(acc, name, 0, &b.counters)
+}
+
+// Peer is PeerIn for the global account.
+func (b *Broker) Peer(name string) *local.Peer { return b.PeerIn(b.global, name) }
 
 // Serve accepts connections of ln until it is closed. Closing the Broker closes
 // ln. It returns nil then, and the listener's error otherwise.
@@ -310,6 +353,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.trimming.Wait()
 	b.closeListeners()
 	b.clients.Refuse()
+	b.clients.Abort()
 	for _, c := range b.clients.Clients() {
 		c.Close(conn.Shutdown)
 	}
@@ -324,6 +368,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		<-b.clients.Empty()
 	}
 	b.loop.Close()
+	b.pool.Close()
 	close(b.done)
 	return err
 }

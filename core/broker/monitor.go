@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"ganglion/core/account"
+	"ganglion/core/client"
 	"ganglion/core/monitor"
 	"ganglion/core/subject"
 	"ganglion/core/wire"
@@ -20,42 +23,42 @@ func (b *Broker) Varz() *monitor.Varz {
 	now := time.Now()
 	slow := st.SlowPending + st.SlowDeadline
 	return &monitor.Varz{
-		ID: b.id, Name: s.Info.ServerName, Version: wire.Version, Proto: 1, GitCommit: o.GitCommit, GoVersion: s.Info.Go,
-		Host: o.Host, Port: o.Port, AuthRequired: s.Info.AuthRequired,
+		ID: b.ID(), Name: s.Info.ServerName, Version: wire.Version, Proto: 1, GitCommit: o.GitCommit, GoVersion: s.Info.Go,
+		Host: o.Host, Port: o.Port, AuthRequired: s.Auth.Required(""),
 		MaxConnections: o.MaxConnections, MaxSubscriptions: o.MaxSubscriptions, PingInterval: o.PingInterval, PingMax: o.PingMax,
-		AuthTimeout: s.Auth.Timeout().Seconds(), MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload, MaxPending: o.MaxPending,
+		AuthTimeout: s.Auth.Timeout("").Seconds(), MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload, MaxPending: o.MaxPending,
 		TLSTimeout: 2, WriteDeadline: o.WriteDeadline,
 		Start: b.start.UTC(), Now: now.UTC(), Uptime: monitor.Uptime(now.Sub(b.start)),
 		Connections: st.Open, TotalConnections: st.Accepted,
 		InMsgs: st.InMsgs, InBytes: st.InBytes, InClientMsgs: st.InMsgs, InClientBytes: st.InBytes,
 		OutMsgs: st.OutMsgs, OutBytes: st.OutBytes, OutClientMsgs: st.OutMsgs, OutClientBytes: st.OutBytes,
 		SlowConsumers: int64(slow), StaleConnections: int64(st.Stale), StalledClients: int64(st.Stalled),
-		Subscriptions: b.global.Stats().Count, ConfigLoadTime: loaded.UTC(), ConfigDigest: o.ConfigDigest, Tags: o.Tags, Metadata: o.Metadata,
-		FeatureFlags: map[string]bool{
-			"js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": true, "js_snapshot_sources": false,
-		},
-		SystemAccount:     "$SYS",
+		Subscriptions: b.SublistStats("").NumSubs, ConfigLoadTime: loaded.UTC(), ConfigDigest: o.ConfigDigest, Tags: o.Tags, Metadata: o.Metadata,
+		FeatureFlags: featureFlags(), SystemAccount: b.SystemAccount(),
 		SlowConsumerStats: monitor.KindCounts{Clients: slow}, StaleStats: monitor.KindCounts{Clients: st.Stale},
 		GanglionVersion: o.Version, PendingBytes: pending, MaxPendingTotal: max(o.MaxPendingTotal, 0), PendingCuts: cuts,
 	}
 }
 
+// featureFlags are what nats-server's are called, of which none does anything
+// here yet.
+func featureFlags() map[string]bool {
+	return map[string]bool{"js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": true, "js_snapshot_sources": false}
+}
+
 // Conns returns the connections that q asks for (monitor.Source).
 func (b *Broker) Conns(q monitor.ConnQuery) []monitor.ConnInfo {
 	var list []monitor.ConnInfo
-	if !isAccount(q.Account) {
-		return nil
-	}
 	if q.Open {
 		for _, c := range b.clients.Clients() {
-			if q.CID == 0 || q.CID == c.CID() {
+			if (q.CID == 0 || q.CID == c.CID()) && (q.Account == "" || q.Account == c.Account().Name()) {
 				list = append(list, c.Info(q.Subs))
 			}
 		}
 	}
 	if q.Closed {
 		for _, c := range b.clients.ClosedClients() {
-			if q.CID == 0 || q.CID == c.CID {
+			if (q.CID == 0 || q.CID == c.CID) && (q.Account == "" || q.Account == c.Account) {
 				list = append(list, c)
 			}
 		}
@@ -67,40 +70,49 @@ func (b *Broker) Conns(q monitor.ConnQuery) []monitor.ConnInfo {
 // (monitor.Source).
 func (b *Broker) NumConns(q monitor.ConnQuery) int {
 	n := 0
-	if !isAccount(q.Account) {
-		return 0
-	}
 	if q.Open {
-		n += len(b.clients.Clients())
+		for _, c := range b.clients.Clients() {
+			if q.Account == "" || q.Account == c.Account().Name() {
+				n++
+			}
+		}
 	}
 	if q.Closed {
-		n += len(b.clients.ClosedClients())
+		for _, c := range b.clients.ClosedClients() {
+			if q.Account == "" || q.Account == c.Account {
+				n++
+			}
+		}
 	}
 	return n
 }
 
-// isAccount reports whether acc, in a query, is where connections are.
-func isAccount(acc string) bool { return acc == "" || acc == account.Global }
-
-// SublistStats returns the counters of the interest (monitor.Source).
-func (b *Broker) SublistStats() *monitor.Subsz {
-	s := b.global.Stats()
-	return &monitor.Subsz{NumSubs: s.Count, NumInserts: s.Inserts, NumRemoves: s.Removes, NumMatches: s.Matches}
+// SublistStats returns the counters of the interest in the account acc, or of all
+// (monitor.Source).
+func (b *Broker) SublistStats(acc string) *monitor.Subsz {
+	accounts := b.accounts.All()
+	if acc != "" {
+		accounts = nil
+		if a := b.accounts.Get(acc); a != nil {
+			accounts = append(accounts, a)
+		}
+	}
+	z := &monitor.Subsz{}
+	for _, a := range accounts {
+		s := a.Stats()
+		z.NumSubs += s.Count
+		z.NumInserts += s.Inserts
+		z.NumRemoves += s.Removes
+		z.NumMatches += s.Matches
+	}
+	return z
 }
 
 // Subscriptions returns subscriptions of clients (monitor.Source).
 func (b *Broker) Subscriptions(acc, test string) []monitor.SubDetail {
-	if !isAccount(acc) {
-		return nil
-	}
-	all := b.clients.Subscriptions()
-	list := all[:0]
-	for _, s := range all {
-		if test == "" || subject.Match(s.Subject, test) {
-			list = append(list, s)
-		}
-	}
-	return list
+	return slices.DeleteFunc(b.clients.Subscriptions(), func(s monitor.SubDetail) bool {
+		return acc != "" && s.Account != acc || test != "" && !subject.Match(s.Subject, test)
+	})
 }
 
 // ValidLiteral reports whether subj may be published to (monitor.Source).
@@ -124,3 +136,134 @@ func (b *Broker) ClosedByReason() map[string]uint64 { return b.clients.ClosedByR
 
 // Monitor returns the HTTP handler that shows b.
 func (b *Broker) Monitor(o monitor.Options) *monitor.Handler { return monitor.New(b, o) }
+
+// SystemAccount returns the system account's name (monitor.Source).
+func (b *Broker) SystemAccount() string { return b.accounts.System().Name() }
+
+// AccountNames returns the names of all accounts (monitor.Source).
+func (b *Broker) AccountNames() []string {
+	var names []string
+	for _, a := range b.accounts.All() {
+		names = append(names, a.Name())
+	}
+	return names
+}
+
+// Account returns what is known of an account, nil if there is none of that name
+// (monitor.Source).
+func (b *Broker) Account(name string) *monitor.AccountInfo {
+	a := b.accounts.Get(name)
+	if a == nil {
+		return nil
+	}
+	s, st := a.Spec(), a.Stats()
+	i := &monitor.AccountInfo{
+		Name: name, Updated: s.Updated.UTC(), IsSystem: a == b.accounts.System(), Complete: true,
+		Expired: !s.Expires.IsZero() && !time.Now().Before(s.Expires),
+		Clients: b.NumConns(monitor.ConnQuery{Open: true, Account: name}), NumSubs: st.Count,
+		Mappings: mapped(s.Mappings), JWT: s.JWT, IssuerKey: s.Issuer, NameTag: nameTag(s),
+		Sublist: &monitor.SublistStats{NumSubs: st.Count, NumInserts: st.Inserts, NumRemoves: st.Removes, NumMatches: st.Matches},
+	}
+	if s.Updated.IsZero() {
+		i.Updated = b.start.UTC()
+	}
+	for k := range s.Exports {
+		i.Exports = append(i.Exports, exported(&s.Exports[k]))
+	}
+	services := map[*account.Import]bool{}
+	for _, sub := range a.ServiceImports() {
+		s := sub.Via.Service
+		services[s.Import] = true
+		i.Imports = append(i.Imports, imported(s.Import, s.Near))
+	}
+	for k := range s.Imports {
+		imp := &s.Imports[k]
+		if services[imp] {
+			continue
+		}
+		m := imported(imp, cmp.Or(imp.To, imp.Subject))
+		m.Invalid = imp.Kind == account.Service // it would be among the others
+		i.Imports = append(i.Imports, m)
+	}
+	return i
+}
+
+// nameTag returns the name of an account for people.
+func nameTag(s *account.Spec) string { return cmp.Or(s.NameTag, s.Name) }
+
+func exported(e *account.Export) monitor.Export {
+	x := monitor.Export{
+		Subject: e.Subject, Type: e.Kind.String(), TokenRequired: e.Token, Revocations: e.Revoked, Threshold: e.Threshold,
+		TokenPosition: e.TokenPosition, AllowTrace: e.AllowTrace, Description: e.Description, Accounts: e.Accounts,
+	}
+	if e.Kind == account.Service {
+		x.ResponseType = e.Response.String()
+	}
+	if l := e.Latency; l != nil {
+		x.Latency = &monitor.Latency{Sampling: l.Sampling, Subject: l.Subject}
+	}
+	return x
+}
+
+func imported(i *account.Import, near string) monitor.Import {
+	m := monitor.Import{Subject: i.Subject, Account: i.Account, LocalSubject: near, Type: i.Kind.String(), AllowTrace: i.AllowTrace, Share: i.Share}
+	if i.Kind == account.Service {
+		m.To = near
+	}
+	return m
+}
+
+// mapped returns mappings by their source, as far as they tell it.
+func mapped(ms []*subject.Mapping) map[string][]monitor.Mapped {
+	by := map[string][]monitor.Mapped{}
+	for _, m := range ms {
+		d, ok := any(m).(interface {
+			Source() string
+			Dests() []subject.Dest
+		})
+		if !ok {
+			continue
+		}
+		for _, to := range d.Dests() {
+			by[d.Source()] = append(by[d.Source()], monitor.Mapped{Subject: to.Subject, Weight: to.Weight, Cluster: to.Cluster})
+		}
+	}
+	return by
+}
+
+// AccountStats returns the counters of accounts (monitor.Source).
+func (b *Broker) AccountStats(names []string) []monitor.AccountStat {
+	var list []monitor.AccountStat
+	at := map[*account.Account]int{}
+	for _, a := range b.accounts.All() {
+		if names != nil && !slices.Contains(names, a.Name()) {
+			continue
+		}
+		at[a] = len(list)
+		list = append(list, monitor.AccountStat{Account: a.Name(), Name: nameTag(a.Spec()), NumSubs: a.Stats().Count})
+	}
+	if e, ok := any(b.clients).(interface {
+		EndedIn() map[*account.Account]client.Totals
+	}); ok {
+		for a, t := range e.EndedIn() {
+			if k, ok := at[a]; ok {
+				list[k].Sent.MsgBytes = monitor.MsgBytes{Msgs: t.OutMsgs, Bytes: t.OutBytes}
+				list[k].Received.MsgBytes = monitor.MsgBytes{Msgs: t.InMsgs, Bytes: t.InBytes}
+			}
+		}
+	}
+	for _, c := range b.clients.Clients() {
+		k, ok := at[c.Account()]
+		if !ok {
+			continue
+		}
+		s, i := &list[k], c.Info(false)
+		s.Conns++
+		s.TotalConns++
+		s.Sent.Msgs += i.OutMsgs
+		s.Sent.Bytes += i.OutBytes
+		s.Received.Msgs += i.InMsgs
+		s.Received.Bytes += i.InBytes
+	}
+	return list
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ganglion/core/account"
 	"ganglion/core/auth"
 	"ganglion/core/hook"
 	"ganglion/core/subject"
@@ -48,10 +49,16 @@ type Options struct {
 	Tags     []string
 	Metadata map[string]string
 
-	// Auth says who may join.
+	// Auth says who may join. What it needs of the broker itself (Accounts, Keys,
+	// Logger) is filled in.
 	Auth auth.Options
-	// Mappings are subject mappings of the global account, the first that
-	// matches applies.
+	// Accounts are the accounts there are beside the global and the system
+	// account, which may be among them.
+	Accounts []account.Spec
+	// SystemAccount names the system account; "" is account.System.
+	SystemAccount string
+	// Mappings are subject mappings of the global account, beside those in its
+	// Spec; the first that matches applies.
 	Mappings []*subject.Mapping
 
 	MaxConnections   int           // 0 is DefaultMaxConnections, negative no limit

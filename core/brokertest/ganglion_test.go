@@ -2,6 +2,7 @@ package brokertest_test
 
 import (
 	"crypto/tls"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,8 +20,6 @@ func notYet(t testing.TB, s *brokertest.Script) string {
 	switch s.Name { // what its configuration does not show
 	case "an answer to a request of the account":
 		return "the system account's services are not built yet"
-	case "a user's JWT expires":
-		return "operators are not built yet"
 	}
 	file := filepath.Join(t.TempDir(), "server.conf")
 	if err := os.WriteFile(file, []byte(s.Config), 0o600); err != nil {
@@ -49,6 +48,11 @@ func startOver(t testing.TB, text string, tr *transport) string {
 	c := config.Default()
 	if err := c.Load(file); err != nil {
 		t.Fatal(err)
+	}
+	if c.Operator.On() {
+		var err error
+		c.Broker.Auth.Operator, _, err = c.Operator.Open(c.Broker.SystemAccount, slog.New(slog.DiscardHandler))
+		must(t, err)
 	}
 	b := newBroker(t, c.Broker)
 	ln, e := tr.listen(t)

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"ganglion/core/account"
+	"ganglion/core/auth"
 	"ganglion/core/conn"
 	"ganglion/core/hook"
 	"ganglion/core/router"
@@ -30,6 +32,7 @@ const (
 	flagFirstInfo // somebody has taken it on to send the first INFO
 	flagLateInfo  // it is sent when TLS stands
 	flagSecure    // under TLS
+	flagResponses // may publish to where it is asked, see responses
 )
 
 // A producer whose consumer falls behind is not read for stallPause for each
@@ -49,20 +52,24 @@ type Client struct {
 	cid    uint64
 	start  time.Time
 	remote string
+	ip     netip.Addr // of remote, if that is one
 	port   int
 	ep     *Endpoint
 	packs  bool // messages go out as deflate blocks
 
 	// Owned by the reader of the moment.
 	parser  wire.Parser
-	acc     *account.Account
-	origin  *hook.Origin // made when a hook wants it
+	shake   *handshake
+	joined  *account.Account // where it counts as a connection; guarded by Manager.mu
+	origin  *hook.Origin     // made when a hook wants it
 	inMsgs  int64
 	inBytes int64
 	worked  bool // ops other than PING and PONG were read
 
-	flags atomic.Uint32
-	who   atomic.Pointer[identity] // nil before CONNECT
+	flags     atomic.Uint32
+	grant     atomic.Pointer[grant]
+	responses atomic.Pointer[responses] // nil without flagResponses
+	who       atomic.Pointer[identity]  // nil before CONNECT
 
 	// Copies of the reader's counters, and clocks.
 	in       struct{ msgs, bytes atomic.Int64 }
@@ -106,7 +113,13 @@ func (c *Client) setFlag(f uint32, on bool) {
 // begin sends INFO and starts to read, or refuses the session when the broker
 // is full.
 func (c *Client) begin(s *Settings, full bool) {
-	c.setFlag(flagAwaitAuth, s.Auth.Required())
+	if s.Auth.Required(c.ep.Name) {
+		c.setFlag(flagAwaitAuth, true)
+	}
+	if s.Auth.NeedsNonce() {
+		c.shake = &handshake{nonce: auth.NewNonce()}
+	}
+	c.take(c.m.open(s, c.ep))
 	c.setFlag(flagSecure, c.ep.Secure)
 	c.configure(s)
 	if t := c.ep.TLS; t != nil && !full {
@@ -142,7 +155,7 @@ func (c *Client) begin(s *Settings, full bool) {
 // has done so it may not make us hold a payload for it.
 func (c *Client) configure(s *Settings) {
 	c.parser.MaxControlLine = s.MaxControlLine
-	c.parser.MaxPayload = s.MaxPayload
+	c.parser.MaxPayload = c.grant.Load().maxPayload
 	if c.has(flagAwaitAuth) {
 		c.parser.MaxPayload = 1
 	}
@@ -155,6 +168,8 @@ func (c *Client) info(s *Settings) wire.Info {
 	if e := c.ep; e.Port != 0 {
 		i.Host, i.Port = e.Host, e.Port
 	}
+	i.AuthRequired = s.Auth.Required(c.ep.Name)
+	i.Nonce = c.shake.nonce
 	i.TLSRequired = c.ep.Secure
 	if t := c.ep.TLS; t != nil {
 		i.TLSRequired, i.TLSAvailable = !t.AllowPlain, t.AllowPlain
@@ -186,6 +201,15 @@ func (c *Client) SendLameDuck() {
 func (c *Client) Consume(batch conn.Batch, data []byte) (int, error) {
 	b := batch.(*router.Batch)
 	s := c.m.Settings()
+	if a := c.shake.attempt; a != nil {
+		if c.conn.Suspended() {
+			return 0, nil
+		}
+		c.shake.attempt = nil
+		if err := c.connected(b, s, &a.opts, a.id, a.err); err != nil {
+			return 0, err
+		}
+	}
 	c.configure(s)
 	op := &b.Op
 	used := 0
@@ -210,7 +234,7 @@ func (c *Client) Consume(batch conn.Batch, data []byte) (int, error) {
 			c.publish(b, s, &op.Msg)
 			continue
 		}
-		if err := c.execute(b, s, op); err != nil {
+		if err := c.execute(b, s, op); err != nil || c.shake.attempt != nil {
 			return used, err
 		}
 	}
@@ -281,6 +305,7 @@ func (c *Client) Closed(r conn.CloseReason) {
 	c.in.msgs.Store(c.inMsgs)
 	c.in.bytes.Store(c.inBytes)
 	c.m.remove(c)
+	c.responses.Store(nil)
 	s := c.m.Settings()
 	level := slog.LevelDebug // who was cut has a line that says so already
 	if r == conn.SlowPending || r == conn.SlowDeadline {
@@ -308,7 +333,7 @@ func (c *Client) addr() string {
 // Origin tells hooks about this session (router.Publisher).
 func (c *Client) Origin() *hook.Origin {
 	if c.origin == nil {
-		o := &hook.Origin{CID: c.cid, Account: c.acc.Name(), Listener: c.ep.Name}
+		o := &hook.Origin{CID: c.cid, Account: c.Account().Name(), Listener: c.ep.Name}
 		if a, err := netip.ParseAddr(c.remote); err == nil {
 			o.Remote = netip.AddrPortFrom(a, uint16(c.port))
 		}
@@ -318,6 +343,20 @@ func (c *Client) Origin() *hook.Origin {
 		c.origin = o
 	}
 	return c.origin
+}
+
+// AppendRequestor says who asks a service (router.Publisher).
+func (c *Client) AppendRequestor(b []byte, acc string, share bool) []byte {
+	rtt := c.rtt.Load()
+	if rtt == 0 {
+		rtt = c.firstRTT.Load()
+	}
+	if share {
+		return c.appendRequestor(b, acc, rtt)
+	}
+	b = strconv.AppendQuote(append(b, `{"acc":`...), acc)
+	b = strconv.AppendInt(append(b, `,"rtt":`...), rtt, 10)
+	return append(b, '}')
 }
 
 // totals returns the session's counters.

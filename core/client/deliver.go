@@ -22,6 +22,11 @@ func (c *Client) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg
 	if c.conn.Congested() {
 		st.Slow = true
 	}
+	if flags&flagResponses != 0 && len(m.Reply) > 0 {
+		if r := c.responses.Load(); r != nil {
+			r.allow(m.Reply, time.Now().UnixNano())
+		}
+	}
 	if c.packs {
 		c.stagePacked(st, sub, m, flags&flagHeaders != 0)
 		return true

@@ -22,6 +22,11 @@ type Endpoint struct {
 	Secure bool
 	// PingInterval replaces the broker's; 0 does not.
 	PingInterval time.Duration
+	// Type is what allowed_connection_types calls the connections; "" is
+	// WEBSOCKET for those in frames and STANDARD for all others.
+	Type string
+	// MapTLS has the client's certificate say who it is (verify_and_map).
+	MapTLS bool
 }
 
 // TLSMode says when TLS begins.

@@ -18,7 +18,7 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	i := monitor.ConnInfo{
 		CID: c.cid, Kind: "Client", Type: "nats", IP: c.remote, Port: c.port, Listener: c.ep.Name,
 		Start: c.start.UTC(), LastActivity: last.UTC(), RTTime: time.Duration(c.rtt.Load()),
-		Pending: c.conn.Pending(), InMsgs: c.in.msgs.Load(), InBytes: c.in.bytes.Load(), Account: account.Global,
+		Pending: c.conn.Pending(), InMsgs: c.in.msgs.Load(), InBytes: c.in.bytes.Load(), Account: c.Account().Name(),
 	}
 	if i.RTTime == 0 {
 		i.RTTime = time.Duration(c.firstRTT.Load())
@@ -62,7 +62,7 @@ func tlsVersion(v uint16) string { return strings.TrimPrefix(tls.VersionName(v),
 // detail describes a subscription; the caller holds the outbound lock of its
 // client.
 func detail(s *account.Subscription, cid uint64) monitor.SubDetail {
-	return monitor.SubDetail{Account: account.Global, AccountTag: account.Global, Subject: s.Subject(), Queue: s.Queue(), SID: s.SID(), Msgs: s.Msgs, Max: s.Max, CID: cid}
+	return monitor.SubDetail{Account: s.Account().Name(), AccountTag: s.Account().Name(), Subject: s.Subject(), Queue: s.Queue(), SID: s.SID(), Msgs: s.Msgs, Max: s.Max, CID: cid}
 }
 
 // Subscriptions returns the subscriptions of all open sessions.

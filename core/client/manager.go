@@ -1,14 +1,19 @@
 package client
 
 import (
+	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"ganglion/core/account"
+	"ganglion/core/auth"
 	"ganglion/core/conn"
 	"ganglion/core/limit"
 	"ganglion/core/monitor"
+	"ganglion/core/wire"
 )
 
 // Lines a second, and at once, about sessions that were cut.
@@ -47,11 +52,18 @@ type Manager struct {
 	slow     [2]atomic.Uint64 // by pending bytes, by write deadline
 	stale    atomic.Uint64
 	stalled  atomic.Uint64
+	authLog  *limit.Bucket // lines about refused logins
 	cutLog   *limit.Bucket // lines about cut sessions, so that a flood does not fill the log
 	unlogged atomic.Uint64 // such lines left out since the last one
 
+	ctx  context.Context // of checks of credentials
+	stop context.CancelFunc
+
 	mu       sync.Mutex
 	clients  map[uint64]*Client
+	opened   map[*Endpoint]*grant // of sessions before CONNECT, for these settings
+	members  map[*account.Account]int
+	endedIn  map[*account.Account]Totals
 	closed   ring
 	reasons  map[conn.CloseReason]uint64
 	ended    Totals
@@ -62,7 +74,9 @@ type Manager struct {
 // NewManager returns a Manager whose connections loop reads. maxClosed is how
 // many ended sessions are remembered for monitoring. events may be nil.
 func NewManager(loop *conn.Loop, s *Settings, maxClosed int, events Events) *Manager {
-	m := &Manager{loop: loop, events: events, clients: map[uint64]*Client{}, reasons: map[conn.CloseReason]uint64{}, empty: make(chan struct{}), cutLog: limit.NewBucket(cutLogRate, cutLogBurst)}
+	m := &Manager{loop: loop, events: events, clients: map[uint64]*Client{}, reasons: map[conn.CloseReason]uint64{}, empty: make(chan struct{}), cutLog: limit.NewBucket(cutLogRate, cutLogBurst), authLog: limit.NewBucket(cutLogRate, cutLogBurst),
+		opened: map[*Endpoint]*grant{}, members: map[*account.Account]int{}, endedIn: map[*account.Account]Totals{}}
+	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.closed.size = maxClosed
 	m.settings.Store(s)
 	return m
@@ -75,13 +89,70 @@ func (m *Manager) Limits() *conn.Limits { return &m.limits }
 func (m *Manager) Settings() *Settings { return m.settings.Load() }
 
 // SetSettings replaces what sessions go by.
-func (m *Manager) SetSettings(s *Settings) { m.settings.Store(s) }
+func (m *Manager) SetSettings(s *Settings) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settings.Store(s)
+	clear(m.opened)
+}
+
+// logAuth reports whether a refused login may have a line of its own.
+func (m *Manager) logAuth() bool { return m.authLog.Take(time.Now(), 1) }
+
+// open returns what sessions of e may do before CONNECT.
+func (m *Manager) open(s *Settings, e *Endpoint) *grant {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.opened[e]
+	if g != nil {
+		return g
+	}
+	g = openGrant(s)
+	if !s.Auth.Required(e.Name) {
+		r := &auth.Request{Connect: &wire.ConnectOptions{}, Listener: e.Name, Type: e.Type, Kind: "Client"}
+		if id, err := s.Auth.Authenticate(m.ctx, r); err == nil {
+			g = newGrant(s, id)
+		}
+	}
+	if m.settings.Load() == s {
+		m.opened[e] = g
+	}
+	return g
+}
+
+// join counts c as a connection of acc; false when that has as many as it may.
+func (m *Manager) join(c *Client, acc *account.Account) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.joined == acc {
+		return true
+	}
+	if n := acc.Spec().Limits.Conns; n >= 0 && m.members[acc] >= n {
+		return false
+	}
+	m.leave(c)
+	c.joined = acc
+	m.members[acc]++
+	return true
+}
+
+// leave takes c out of the account that it counts in; the lock is held.
+func (m *Manager) leave(c *Client) {
+	if c.joined == nil {
+		return
+	}
+	if m.members[c.joined]--; m.members[c.joined] == 0 {
+		delete(m.members, c.joined)
+	}
+	c.joined = nil
+}
 
 // Serve makes nc a session of a client; e says what nc is.
 func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 	s := m.Settings()
-	c := &Client{m: m, cid: m.nextID.Add(1), start: time.Now(), ep: e, acc: s.Account}
+	c := &Client{m: m, cid: m.nextID.Add(1), start: time.Now(), ep: e, shake: noShake}
 	c.remote, c.port = splitAddr(nc.RemoteAddr())
+	c.ip, _ = netip.ParseAddr(c.remote)
 	c.flags.Store(flagVerbose | flagPedantic | flagEcho)
 	c.last.Store(c.start.UnixNano())
 	c.active.Store(c.start.UnixNano())
@@ -98,6 +169,11 @@ func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 	m.mu.Unlock()
 	if refused {
 		nc.Close()
+		return
+	}
+	if d := s.Failures.Delay(c.ip); d > 0 && c.ip.IsValid() {
+		c.take(openGrant(s))
+		time.AfterFunc(d, func() { c.begin(m.Settings(), full) })
 		return
 	}
 	c.begin(s, full)
@@ -130,7 +206,11 @@ func (m *Manager) remove(c *Client) {
 	t, info := c.totals(), c.Info(false)
 	m.mu.Lock()
 	delete(m.clients, c.cid)
+	m.leave(c)
 	m.ended.add(t)
+	in := m.endedIn[c.Account()]
+	in.add(t)
+	m.endedIn[c.Account()] = in
 	m.closed.add(info)
 	m.reasons[r]++
 	if m.draining && len(m.clients) == 0 {
@@ -230,6 +310,9 @@ func (m *Manager) Refuse() {
 		}
 	}
 }
+
+// Abort gives up on credentials that are being checked.
+func (m *Manager) Abort() { m.stop() }
 
 // Empty is closed when no session is left after Refuse.
 func (m *Manager) Empty() <-chan struct{} { return m.empty }

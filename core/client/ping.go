@@ -16,7 +16,9 @@ func (c *Client) ping(b *router.Batch, s *Settings) {
 	if f := c.flags.Load(); f&both == both && f&flagToldInfo == 0 {
 		c.setFlag(flagToldInfo, true)
 		i := c.info(s)
-		i.ConnectInfo, i.RemoteAccount, i.Nonce = true, c.acc.Name(), ""
+		acc := c.Account()
+		i.ConnectInfo, i.RemoteAccount, i.Nonce = true, acc.Name(), ""
+		i.AccountIsSys = acc == s.System
 		c.say(b, string(i.Append(nil)))
 	}
 }
@@ -39,7 +41,7 @@ func (c *Client) firstTick(s *Settings) time.Duration {
 	case c.has(flagAwaitTLS) && !(c.ep.TLS.AllowPlain && c.has(flagFirstInfo)):
 		return c.ep.TLS.timeout()
 	case c.has(flagAwaitAuth):
-		return s.Auth.Timeout()
+		return s.Auth.Timeout(c.ep.Name)
 	case c.has(flagConnected):
 		return min(rttPing, c.pingInterval(s))
 	}
@@ -58,6 +60,27 @@ func (c *Client) pingInterval(s *Settings) time.Duration {
 // and pings it otherwise (conn.Handler). Input postpones pings, except the one
 // that measures the round trip.
 func (c *Client) Tick(now time.Time) time.Duration {
+	if id := c.Identity(); id != nil && !id.Expires.IsZero() && !now.Before(id.Expires) {
+		c.end(conn.AuthExpired, wire.TextAuthExpired)
+		return 0
+	}
+	return c.untilExpiry(c.tick(now))
+}
+
+// untilExpiry returns d, or what is left until the session's credentials end.
+func (c *Client) untilExpiry(d time.Duration) time.Duration {
+	id := c.Identity()
+	if id == nil || id.Expires.IsZero() {
+		return d
+	}
+	left := max(time.Until(id.Expires), time.Millisecond)
+	if d == 0 {
+		return left
+	}
+	return min(d, left)
+}
+
+func (c *Client) tick(now time.Time) time.Duration {
 	s := c.m.Settings()
 	if c.has(flagAwaitTLS) {
 		if next, waiting := c.tlsTick(); waiting {

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"ganglion/core/account"
 	"ganglion/core/hook"
@@ -16,15 +17,16 @@ func (c *Client) publish(b *router.Batch, s *Settings, m *wire.Msg) {
 	c.inMsgs++
 	c.inBytes += int64(len(m.Data))
 	flags := c.flags.Load()
+	g := c.grant.Load()
 	if flags&(flagPedantic|flagVerbose) != 0 || reserved(m.Subject) || reserved(m.Reply) {
-		if !c.admit(b, m, flags) {
+		if !c.admit(b, s, g, m, flags) {
 			return
 		}
 	}
 	name := m.Subject // as sent, which is what a 503 names
-	out := b.Publish(c, c.acc, m)
+	out := b.Publish(c, g.acc, g.publish, m)
 	if out.Receivers == 0 {
-		c.undelivered(b, s, m, name, flags, out)
+		c.undelivered(b, s, g, m, name, flags, out)
 	}
 }
 
@@ -44,13 +46,17 @@ func reserved(subj []byte) bool {
 
 // admit is publish's uncommon part: reserved subjects, pedantic, verbose. It
 // returns false if the message is refused.
-func (c *Client) admit(b *router.Batch, m *wire.Msg, flags uint32) bool {
+func (c *Client) admit(b *router.Batch, s *Settings, g *grant, m *wire.Msg, flags uint32) bool {
 	if hasPrefix(m.Subject, "_GR_.", "$GR.", "$NRG.") {
 		c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish to %q", m.Subject))
 		return false
 	}
 	if hasPrefix(m.Reply, "$JS.ACK.", "_R_.", "_GR_.", "$GR.") {
 		c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish with Reply of %q", m.Reply))
+		return false
+	}
+	if flags&flagVerbose != 0 && g.publish != nil && !g.publish.Allows(m.Subject) && !c.mayRespond(m.Subject, false) {
+		c.refusePublish(b, s, g, m.Subject)
 		return false
 	}
 	if flags&flagPedantic != 0 && !subject.ValidPublish(m.Subject) {
@@ -71,8 +77,16 @@ func hasPrefix(subj []byte, prefixes ...string) bool {
 
 // undelivered handles a message that nobody got: refused by a hook, or a request
 // that nobody answers.
-func (c *Client) undelivered(b *router.Batch, s *Settings, m *wire.Msg, name []byte, flags uint32, out router.Outcome) {
+func (c *Client) undelivered(b *router.Batch, s *Settings, g *grant, m *wire.Msg, name []byte, flags uint32, out router.Outcome) {
 	switch {
+	case out.Denied:
+		if !c.mayRespond(name, true) {
+			c.refusePublish(b, s, g, name)
+			return
+		}
+		if out = b.Publish(c, g.acc, nil, m); out.Receivers == 0 {
+			c.undelivered(b, s, g, m, name, flags, out)
+		}
 	case out.Verdict == hook.Reject:
 		if out.Err != nil {
 			s.Log.Warn("publish hook failed", "cid", c.cid, "subject", string(name), "error", out.Err)
@@ -84,11 +98,29 @@ func (c *Client) undelivered(b *router.Batch, s *Settings, m *wire.Msg, name []b
 	}
 }
 
+// mayRespond reports whether subj may be published to because the session was
+// asked there, and with use counts that as one answer.
+func (c *Client) mayRespond(subj []byte, use bool) bool {
+	r := c.responses.Load()
+	if r == nil {
+		return false
+	}
+	return r.use(subj, time.Now().UnixNano(), use)
+}
+
+// refusePublish tells the client that it may not publish on subj.
+func (c *Client) refusePublish(b *router.Batch, s *Settings, g *grant, subj []byte) {
+	if c.m.logAuth() {
+		s.Log.Error("publish violation", "cid", c.cid, "remote", c.addr(), "user", g.user(), "account", g.acc.Name(), "subject", string(subj))
+	}
+	c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish to %q", subj))
+}
+
 // noResponders delivers a 503 to the client's own subscription on reply, if it
 // has one.
 func (c *Client) noResponders(b *router.Batch, reply, name []byte) {
 	var res account.Result
-	c.acc.Match(int(c.cid), reply, &res)
+	c.Account().Match(int(c.cid), reply, &res)
 	for _, sub := range res.Plain {
 		if c.tell503(b, sub, reply, name) {
 			return

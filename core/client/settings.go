@@ -17,6 +17,10 @@ type Settings struct {
 	Info    wire.Info // template of INFO
 	Auth    *auth.Authenticator
 	Account *account.Account // of those who name no other
+	System  *account.Account // the system account
+
+	Pool     *auth.Pool     // where credentials are checked that take long
+	Failures *auth.Failures // slows down addresses whose logins keep failing
 
 	MaxPayload     int // bytes; 0 is wire.DefaultMaxPayload
 	MaxControlLine int // bytes; 0 is wire.DefaultMaxControlLine
@@ -43,4 +47,6 @@ type Settings struct {
 type Events interface {
 	Connected(c *Client)
 	Disconnected(c *Client)
+	// Refused is called when a client's credentials don't hold.
+	Refused(c *Client)
 }

@@ -21,35 +21,61 @@ func (c *Client) subscribe(b *router.Batch, s *Settings, op *wire.Op) {
 		c.sayErr(b, fmt.Sprintf("Permissions Violation for Subscription to %q, too many tokens", subj))
 		return
 	}
+	g := c.grant.Load()
+	allowed, deny := g.perms.Subscribe(subj, queue)
+	if !allowed {
+		c.refuseSubscribe(b, s, g, subj, queue)
+		return
+	}
 	for _, h := range s.Subscribe {
 		if err := h.OnSubscribe(c.Origin(), subj, queue); err != nil {
 			s.Log.Warn("subscribe hook refused", "cid", c.cid, "subject", subj, "error", err)
-			text := fmt.Sprintf("Permissions Violation for Subscription to %q", subj)
-			if queue != "" {
-				text += fmt.Sprintf(" using queue %q", queue)
-			}
-			c.sayErr(b, text)
+			c.sayErr(b, violation(subj, queue))
 			return
 		}
 	}
 	sub := account.NewSubscription(c, subj, queue, string(op.SID))
 	sub.Listener = c.ep.Name
 	c.conn.Lock()
+	if now := c.grant.Load(); now != g { // changed at this moment
+		g = now
+		allowed, deny = g.perms.Subscribe(subj, queue)
+	}
+	sub.Filter(deny)
 	known := c.subs.get(sub.SID()) != nil
-	full := !known && s.MaxSubs > 0 && c.subs.len() >= s.MaxSubs
+	full := !known && g.fullAt(c.subs.len())
 	closed := c.conn.IsClosed()
-	if !known && !full && !closed {
+	if allowed && !known && !full && !closed {
 		c.subs.add(sub)
 	}
 	c.conn.Unlock()
 	switch {
+	case !allowed:
+		c.refuseSubscribe(b, s, g, subj, queue)
+		return
 	case full:
 		c.sayErr(b, wire.TextMaxSubs)
 		return
 	case !known && !closed: // a sid in use keeps its first subscription
-		c.acc.Subscribe(sub)
+		g.acc.Subscribe(sub)
 	}
 	c.ok(b)
+}
+
+// refuseSubscribe tells the client that it may not subscribe to subj.
+func (c *Client) refuseSubscribe(b *router.Batch, s *Settings, g *grant, subj, queue string) {
+	if c.m.logAuth() {
+		s.Log.Error("subscription violation", "cid", c.cid, "remote", c.addr(), "user", g.user(), "account", g.acc.Name(), "subject", subj, "queue", queue)
+	}
+	c.sayErr(b, violation(subj, queue))
+}
+
+func violation(subj, queue string) string {
+	text := fmt.Sprintf("Permissions Violation for Subscription to %q", subj)
+	if queue != "" {
+		text += fmt.Sprintf(" using queue %q", queue)
+	}
+	return text
 }
 
 // unsubscribe runs UNSUB. With a maximum above what was delivered already the
@@ -70,7 +96,7 @@ func (c *Client) unsubscribe(b *router.Batch, op *wire.Op) {
 	}
 	c.conn.Unlock()
 	if sub != nil {
-		c.acc.Unsubscribe(sub)
+		c.Account().Unsubscribe(sub)
 	}
 	c.ok(b)
 }

@@ -70,12 +70,10 @@ func (c *Conn) proceed() {
 }
 
 // consumeKept hands on what a suspended read left behind; false when c is not to
-// be read any more.
+// be read any more. The handler is called even when nothing was left: it may have
+// something to finish.
 func (c *Conn) consumeKept(s *scratch) bool {
-	alive := c.Reason() == NotClosed
-	if alive && len(c.rest) > 0 {
-		alive = c.took(s, c.rest)
-	}
+	alive := c.took(s, c.rest)
 	s.batch.Flush()
 	return alive
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -29,6 +31,7 @@ const DefaultQueue = 4096
 type Peer struct {
 	acc    *account.Account
 	origin hook.Origin
+	reader int
 
 	mu    sync.Mutex // the batch is one reader's
 	batch *router.Batch
@@ -37,11 +40,16 @@ type Peer struct {
 // New returns a Peer in acc. name is what hooks see. reader is a small number
 // for the batch, see router.New.
 func New(acc *account.Account, name string, reader int, c *router.Counters) *Peer {
-	return &Peer{acc: acc, origin: hook.Origin{Account: acc.Name(), Name: name}, batch: router.New(reader, c)}
+	return &Peer{acc: acc, origin: hook.Origin{Account: acc.Name(), Name: name}, reader: reader, batch: router.New(reader, c)}
 }
 
 // Origin tells hooks about the peer (router.Publisher).
 func (p *Peer) Origin() *hook.Origin { return &p.origin }
+
+// AppendRequestor says which account asks (router.Publisher).
+func (p *Peer) AppendRequestor(b []byte, acc string, _ bool) []byte {
+	return append(strconv.AppendQuote(append(b, `{"acc":`...), acc), '}')
+}
 
 // Stage takes nothing: a Peer's subscriptions are sinks of their own.
 func (p *Peer) Stage(*account.Stage, *account.Subscription, *wire.Msg) bool { return false }
@@ -55,13 +63,26 @@ func (p *Peer) Publish(m *wire.Msg) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := *m
-	n := p.batch.Publish(p, p.acc, &c).Receivers
+	n := p.batch.Publish(p, p.acc, nil, &c).Receivers
 	p.batch.Flush()
 	return n
 }
 
+// Interested reports whether anybody would see a message on subj, so that one
+// that nobody wants need not be made.
+func (p *Peer) Interested(subj string) bool {
+	var r account.Result
+	p.acc.Match(p.reader, []byte(subj), &r)
+	return !r.Empty() || r.Chain != nil
+}
+
 // Request publishes data on subj and waits for one answer, which the caller owns.
 func (p *Peer) Request(ctx context.Context, subj string, data []byte) (*wire.Msg, error) {
+	return p.RequestMsg(ctx, subj, nil, data)
+}
+
+// RequestMsg is Request with a header block, which may be nil.
+func (p *Peer) RequestMsg(ctx context.Context, subj string, header, data []byte) (*wire.Msg, error) {
 	reply := "_INBOX." + nuid.Next()
 	got := make(chan *wire.Msg, 1)
 	sub, err := p.Subscribe(reply, "", 1, func(m *wire.Msg) {
@@ -75,7 +96,10 @@ func (p *Peer) Request(ctx context.Context, subj string, data []byte) (*wire.Msg
 		return nil, err
 	}
 	defer sub.Close()
-	if p.Publish(&wire.Msg{Subject: []byte(subj), Reply: []byte(reply), Data: data}) == 0 {
+	if len(header) > 0 {
+		data = slices.Concat(header, data)
+	}
+	if p.Publish(&wire.Msg{Subject: []byte(subj), Reply: []byte(reply), Data: data, HdrLen: len(header)}) == 0 {
 		return nil, fmt.Errorf("%w on %q", ErrNoResponders, subj)
 	}
 	select {

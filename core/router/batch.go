@@ -38,6 +38,11 @@ type Batch struct {
 	// looked for there last; once is for those that came for the first time.
 	missed []uint32
 	once   entry
+	// depth counts the accounts that the message being published has come
+	// through; levels has room for each, second is the cache of the first.
+	depth  int
+	levels []*level
+	second []entry
 
 	stages   table
 	open     []*account.Stage // in order of first touch
@@ -51,6 +56,7 @@ type Batch struct {
 	flushing bool
 
 	scratch []byte
+	near    []byte // a subject as the importer of a stream calls it
 }
 
 // Counters are totals of all batches that share them; they are added to once per

@@ -3,8 +3,10 @@ package router
 import (
 	"hash/maphash"
 	"sync/atomic"
+	"unsafe"
 
 	"ganglion/core/account"
+	"ganglion/core/permission"
 )
 
 const (
@@ -13,6 +15,9 @@ const (
 	// keepResult is how many receivers a remembered result may have room for
 	// when its place is taken by another subject.
 	keepResult = 1024
+	// secondSize is the number of subjects of imported services whose interest
+	// is remembered.
+	secondSize = 256
 )
 
 // entry is the remembered interest in one subject of one account. It owns its
@@ -25,6 +30,45 @@ type entry struct {
 	res     account.Result
 	only    *account.Subscription // the one receiver, where there is just that
 	nobody  bool                  // neither receivers nor hooks
+	// may is the permission set that was asked about the subject last, and yes
+	// what it said.
+	may *permission.Set
+	yes bool
+}
+
+// allowed reports whether may allows the subject.
+func (e *entry) allowed(may *permission.Set) bool {
+	if e.may != may {
+		e.may, e.yes = may, may.Allows(e.subject)
+	}
+	return e.yes
+}
+
+// level is what publishing in another account needs while that in the first
+// one is under way.
+type level struct {
+	subject, mapped, reply, data []byte
+	found                        entry
+}
+
+// nested returns who gets messages on subject in acc, with an entry of the level
+// at hand: those of outer levels are still in use.
+func (b *Batch) nested(lv *level, acc *account.Account, subject []byte) *entry {
+	e := &lv.found
+	if b.depth == 1 { // most imports lead no further, so they have a cache
+		if b.second == nil {
+			b.second = make([]entry, secondSize)
+		}
+		e = &b.second[b.hash(acc, subject)%secondSize]
+	}
+	if e.acc == acc && string(e.subject) == string(subject) && e.gen.Load() == e.seen {
+		return e
+	}
+	return e.match(b, acc, subject)
+}
+
+func (b *Batch) hash(acc *account.Account, subject []byte) uint64 {
+	return maphash.Bytes(b.seed, subject) ^ uint64(uintptr(unsafe.Pointer(acc))>>4)*0x9E3779B97F4A7C15
 }
 
 // interest returns who gets messages on subject in acc. A subject takes its
@@ -37,7 +81,7 @@ func (b *Batch) interest(acc *account.Account, subject []byte) *entry {
 	if b.cache == nil {
 		b.cache, b.missed = make([]entry, cacheSize), make([]uint32, cacheSize)
 	}
-	h := maphash.Bytes(b.seed, subject)
+	h := b.hash(acc, subject)
 	i, check := h%cacheSize, uint32(h>>32)|1
 	if b.missed[i] != check {
 		b.missed[i] = check
@@ -64,6 +108,7 @@ func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
 	e.gen = acc.Generation(subject)
 	e.seen = e.gen.Load()
 	acc.Match(b.reader, subject, &e.res)
+	e.may = nil
 	e.only, e.nobody = nil, e.res.Empty() && e.res.Chain == nil
 	if len(e.res.Plain) == 1 && len(e.res.Groups) == 0 && e.res.Chain == nil {
 		e.only = e.res.Plain[0]

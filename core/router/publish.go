@@ -5,6 +5,7 @@ import (
 
 	"ganglion/core/account"
 	"ganglion/core/hook"
+	"ganglion/core/permission"
 	"ganglion/core/wire"
 )
 
@@ -16,6 +17,8 @@ type Outcome struct {
 	// hook's error.
 	Verdict hook.Verdict
 	Err     error
+	// Denied says that the publisher's permissions don't allow the subject.
+	Denied bool
 }
 
 // Publisher is where a message comes from.
@@ -23,21 +26,35 @@ type Publisher interface {
 	account.Sink
 	// Origin tells hooks about the publisher.
 	Origin() *hook.Origin
+	// AppendRequestor appends what a service in another account is told of who
+	// asks from the account acc: a JSON object, with everything there is to say
+	// when share is true.
+	AppendRequestor(b []byte, acc string, share bool) []byte
 }
 
 // Publish stages m, published by from in acc, for everybody interested: one
 // member of each queue group and every plain subscription. m and its bytes are
 // borrowed until Flush. m.Subject and more of m may be changed by mappings and
-// hooks. Permissions and limits are the caller's.
-func (b *Batch) Publish(from Publisher, acc *account.Account, m *wire.Msg) Outcome {
+// hooks. The subject, as it was before, must be allowed by may, unless that is
+// nil; limits are the caller's.
+func (b *Batch) Publish(from Publisher, acc *account.Account, may *permission.Set, m *wire.Msg) Outcome {
 	if b.bytes >= flushBytes || b.count >= flushDeliveries {
 		b.Flush()
 	}
 	m.Packed = nil
-	if acc.Mapped() && !b.mapSubject(acc, m) {
-		return Outcome{Verdict: hook.Drop}
+	if acc.Mapped() {
+		if may != nil && !may.Allows(m.Subject) {
+			return Outcome{Denied: true}
+		}
+		may = nil
+		if !b.mapSubject(acc, m) {
+			return Outcome{Verdict: hook.Drop}
+		}
 	}
 	e := b.interest(acc, m.Subject)
+	if may != nil && !e.allowed(may) {
+		return Outcome{Denied: true}
+	}
 	if sub := e.only; sub != nil {
 		return Outcome{Receivers: b.deliver(from, sub, m)}
 	}
@@ -50,8 +67,17 @@ func (b *Batch) Publish(from Publisher, acc *account.Account, m *wire.Msg) Outco
 	return Outcome{Receivers: b.fanOut(from, &e.res, m)}
 }
 
-// deliver stages m for one subscription; 1 if it was taken.
-func (b *Batch) deliver(from account.Sink, sub *account.Subscription, m *wire.Msg) int {
+// deliver hands m to one subscription; 1 if it was taken. Of a service in another
+// account it is the number of those who took it there.
+func (b *Batch) deliver(from Publisher, sub *account.Subscription, m *wire.Msg) int {
+	if sub.Via != nil {
+		return b.deliverVia(from, sub, m)
+	}
+	return b.stageFor(from, sub, m)
+}
+
+// stageFor stages m for one subscription; 1 if it was taken.
+func (b *Batch) stageFor(from account.Sink, sub *account.Subscription, m *wire.Msg) int {
 	st := b.stage(from, sub.Sink)
 	before := st.Len()
 	if !sub.Sink.Stage(st, sub, m) {
@@ -65,7 +91,7 @@ func (b *Batch) deliver(from account.Sink, sub *account.Subscription, m *wire.Ms
 	return 1
 }
 
-func (b *Batch) fanOut(from account.Sink, res *account.Result, m *wire.Msg) int {
+func (b *Batch) fanOut(from Publisher, res *account.Result, m *wire.Msg) int {
 	n := 0
 	for _, sub := range res.Plain {
 		n += b.deliver(from, sub, m)
@@ -78,7 +104,7 @@ func (b *Batch) fanOut(from account.Sink, res *account.Result, m *wire.Msg) int 
 
 // pick stages m for one member, chosen anew for every message, or for the next
 // that takes it.
-func (b *Batch) pick(from account.Sink, members []*account.Subscription, m *wire.Msg) int {
+func (b *Batch) pick(from Publisher, members []*account.Subscription, m *wire.Msg) int {
 	n := len(members)
 	at := 0
 	if n > 1 {
@@ -134,10 +160,10 @@ func (b *Batch) publishHooked(from Publisher, acc *account.Account, e *entry, m 
 }
 
 // fanOutHooked is fanOut with the deliver chain, run once per listener.
-func (b *Batch) fanOutHooked(from account.Sink, chain *hook.Chain, res *account.Result, m *wire.Msg) int {
+func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Result, m *wire.Msg) int {
 	seen := map[string]*wire.Msg{}
 	view := func(sub *account.Subscription) *wire.Msg {
-		if sub.Listener == "" {
+		if sub.Listener == "" || sub.Via != nil {
 			return m
 		}
 		v, ok := seen[sub.Listener]
@@ -192,6 +218,9 @@ func (b *Batch) redeliverTo(members []*account.Subscription, r *account.Returned
 		at = (at + 1) % n
 		if sub == r.Sub {
 			continue
+		}
+		if sub.Via != nil {
+			continue // it was not this account's to give
 		}
 		st := b.newStage(sub.Sink)
 		took := sub.Sink.Stage(st, sub, &r.Msg)

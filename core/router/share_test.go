@@ -20,7 +20,8 @@ type counting struct {
 	wrong     string
 }
 
-func (c *counting) Origin() *hook.Origin { return &hook.Origin{} }
+func (*counting) AppendRequestor(b []byte, _ string, _ bool) []byte { return b }
+func (c *counting) Origin() *hook.Origin                            { return &hook.Origin{} }
 
 func (c *counting) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg) bool {
 	st.Append(m.Data)
@@ -56,7 +57,7 @@ func TestSharedFlush(t *testing.T) {
 			for round := 1; round <= rounds; round++ {
 				for range 2 {
 					m := wire.Msg{Subject: []byte("s"), Data: data}
-					if out := b.Publish(&from, acc, &m); out.Receivers != receivers {
+					if out := b.Publish(&from, acc, nil, &m); out.Receivers != receivers {
 						t.Fatalf("%d receivers, want %d", out.Receivers, receivers)
 					}
 				}

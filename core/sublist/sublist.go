@@ -159,3 +159,35 @@ func (s *Sublist[T]) remove(e *Entry[T]) bool {
 	s.changed(e.Subject)
 	return true
 }
+
+// All returns the values of all entries, in no order.
+func (s *Sublist[T]) All() []T {
+	s.lock()
+	defer s.unlock()
+	all := make([]T, 0, s.count)
+	all = s.root.appendAll(all)
+	s.kids.all(func(n *node[T]) bool { all = n.appendAll(all); return true })
+	return all
+}
+
+// appendAll appends the values of n's entries and of those below n that are not
+// in the table of literal children.
+func (n *node[T]) appendAll(all []T) []T {
+	if n.one != nil {
+		all = append(all, n.one.Value)
+	}
+	for _, e := range n.plain {
+		all = append(all, e.Value)
+	}
+	for _, g := range n.queues {
+		for _, e := range g.members {
+			all = append(all, e.Value)
+		}
+	}
+	for _, c := range []*node[T]{n.pwc, n.fwc} {
+		if c != nil {
+			all = c.appendAll(all)
+		}
+	}
+	return all
+}

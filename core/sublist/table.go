@@ -8,7 +8,7 @@ import "hash/maphash"
 // so that growing moves only a small part of it while readers wait.
 type table[T any] struct {
 	seed   maphash.Seed
-	shards [shards]shard[T]
+	shards []shard[T] // made with the first child: most accounts of many are quiet
 }
 
 const (
@@ -69,6 +69,9 @@ func (t *table[T]) get(parent *node[T], token []byte) *node[T] {
 
 // put adds a child that is not in the table.
 func (t *table[T]) put(parent, n *node[T]) {
+	if t.shards == nil {
+		t.shards = make([]shard[T], shards)
+	}
 	h := t.hashString(parent, n.token)
 	s := &t.shards[h%shards]
 	if 4*(s.used+1) > 3*len(s.slots) {

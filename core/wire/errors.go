@@ -17,6 +17,8 @@ const (
 	TextAuthorization   = "Authorization Violation"
 	TextAuthTimeout     = "Authentication Timeout"
 	TextAuthExpired     = "User Authentication Expired"
+	TextAuthRevoked     = "User Authentication Revoked"
+	TextAccountExpired  = "Account Authentication Expired"
 	TextStale           = "Stale Connection"
 	TextClientProtocol  = "invalid client protocol"
 	TextNeedsHeaders    = "no responders requires headers support"

@@ -109,6 +109,24 @@ func HeaderValue(b []byte, name string) []byte {
 	}
 }
 
+// AppendWithout appends the lines of a header block except the fields called
+// name, compared without regard to case: clients differ in how they look for
+// them.
+func AppendWithout(dst, b []byte, name string) []byte {
+	for len(b) > 0 {
+		line := b
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			line = b[:i+1]
+		}
+		b = b[len(line):]
+		if len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(string(line[:len(name)]), name) {
+			continue
+		}
+		dst = append(dst, line...)
+	}
+	return dst
+}
+
 // AppendNoResponders appends the header block that tells a requester that nobody
 // listens on subject (503).
 func AppendNoResponders(b, subject []byte) []byte {

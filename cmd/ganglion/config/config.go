@@ -49,6 +49,9 @@ type Config struct {
 	WSSPort  int    // of the listener that Domain opens; 0 is 443
 	ACMEPort int    // for HTTP-01, 0 is 80
 
+	// Operator says whom to trust in operator mode.
+	Operator Operator
+
 	Log Log
 
 	PidFile      string

@@ -23,7 +23,11 @@ var fixed = map[string]bool{
 }
 
 // secret options are named in a diff, but not shown.
-var secret = map[string]bool{"Broker.Auth.Password": true, "Broker.Auth.Token": true}
+var secret = map[string]bool{
+	"Broker.Auth.Password": true, "Broker.Auth.Token": true, "Broker.Auth.Users": true, "Broker.Auth.Listeners": true, "Broker.Auth.DefaultSentinel": true,
+	"WebSocket.Auth.Password": true, "WebSocket.Auth.Token": true, "WebSocket.Auth.User": true,
+	"Operator.Tokens": true, "Operator.Preload": true, "Broker.Accounts": true,
+}
 
 // Diff lists what differs from old to new.
 func Diff(old, new *Config) []Change {

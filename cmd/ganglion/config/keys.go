@@ -86,11 +86,21 @@ var topKeys = map[string]key{
 	"domain":              str(func(c *Config) *string { return &c.Domain }),                 // ours
 
 	"jetstream": falseOnly,
-	"proxies":   nil, "accounts": nil, "no_auth_user": nil, "default_sentinel": nil, "system_account": nil, "system": nil,
-	"operator": nil, "operators": nil, "root": nil, "roots": nil, "root_operator": nil, "root_operators": nil,
-	"resolver": nil, "account_resolver": nil, "resolver_tls": nil, "resolver_preload": nil, "resolver_pinned_accounts": nil,
-	"trusted_keys": nil, "trusted": nil, "ocsp": nil, "ocsp_cache": nil,
-	"cluster": nil, "gateway": nil, "leafnodes": nil, "leaf": nil, "store_dir": nil,
+	"proxies":   nil, "ocsp": nil, "ocsp_cache": nil,
+
+	"accounts":         accountsBlock,
+	"no_auth_user":     str(func(c *Config) *string { return &c.Broker.Auth.NoAuthUser }),
+	"default_sentinel": str(func(c *Config) *string { return &c.Broker.Auth.DefaultSentinel }),
+	"system_account":   str(func(c *Config) *string { return &c.Broker.SystemAccount }),
+	"system":           str(func(c *Config) *string { return &c.Broker.SystemAccount }),
+	"operator":         operators, "operators": operators, "root": operators, "roots": operators, "root_operator": operators, "root_operators": operators,
+	"resolver": resolver, "account_resolver": resolver,
+	"resolver_tls":             tlsClient(func(c *Config) *TLS { return &c.Operator.TLS }),
+	"resolver_preload":         stringMap(func(c *Config) *map[string]string { return &c.Operator.Preload }),
+	"resolver_pinned_accounts": stringList(func(c *Config) *[]string { return &c.Operator.Pinned }),
+	"trusted_keys":             stringList(func(c *Config) *[]string { return &c.Operator.Trusted }),
+	"trusted":                  stringList(func(c *Config) *[]string { return &c.Operator.Trusted }),
+	"cluster":                  nil, "gateway": nil, "leafnodes": nil, "leaf": nil, "store_dir": nil,
 	"mqtt": nil,
 	// Blocks of ours that are announced and not built yet.
 	"quic": nil, "webtransport": nil, "plugins": nil, "rate_limits": nil, "console": nil, "prometheus": nil,
@@ -98,13 +108,17 @@ var topKeys = map[string]key{
 
 // authKeys are the keys of authorization { }.
 var authKeys = map[string]key{
-	"user":     str(func(c *Config) *string { return &c.Broker.Auth.User }),
-	"username": str(func(c *Config) *string { return &c.Broker.Auth.User }),
-	"pass":     str(func(c *Config) *string { return &c.Broker.Auth.Password }),
-	"password": str(func(c *Config) *string { return &c.Broker.Auth.Password }),
-	"token":    str(func(c *Config) *string { return &c.Broker.Auth.Token }),
-	"timeout":  seconds(func(c *Config) *time.Duration { return &c.Broker.Auth.Timeout }),
-	"users":    nil, "default_permissions": nil, "permissions": nil, "auth_callout": nil, "auth_hook": nil, "proxy_required": nil,
+	"user":                str(func(c *Config) *string { return &c.Broker.Auth.User }),
+	"username":            str(func(c *Config) *string { return &c.Broker.Auth.User }),
+	"pass":                str(func(c *Config) *string { return &c.Broker.Auth.Password }),
+	"password":            str(func(c *Config) *string { return &c.Broker.Auth.Password }),
+	"password_file":       secretFile(func(c *Config) *string { return &c.Broker.Auth.Password }), // ours
+	"token":               str(func(c *Config) *string { return &c.Broker.Auth.Token }),
+	"token_file":          secretFile(func(c *Config) *string { return &c.Broker.Auth.Token }), // ours
+	"timeout":             seconds(func(c *Config) *time.Duration { return &c.Broker.Auth.Timeout }),
+	"users":               authUsers,
+	"default_permissions": defaultPermissions, "permissions": defaultPermissions,
+	"auth_callout": authCallout, "auth_hook": authCallout, "proxy_required": falseOnly,
 }
 
 func logFormat(c *Config, name string, t token, v any) error {

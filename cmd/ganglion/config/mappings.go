@@ -8,11 +8,17 @@ import (
 	"ganglion/core/subject"
 )
 
-// mappings reads mappings { source: destination | [ {destination, weight, cluster} ] }.
-func mappings(c *Config, name string, t token, v any) error {
+// mappings reads the mappings of the global account.
+func mappings(c *Config, name string, t token, v any) (err error) {
+	c.Broker.Mappings, err = readMappings(name, t, v)
+	return err
+}
+
+// readMappings reads mappings { source: destination | [ {destination, weight, cluster} ] }.
+func readMappings(name string, t token, v any) ([]*subject.Mapping, error) {
 	m, ok := v.(map[string]any)
 	if !ok {
-		return errorAt(t, "%s must be a block { source: destination }, got %v", name, v)
+		return nil, errorAt(t, "%s must be a block { source: destination }, got %v", name, v)
 	}
 	sources := make([]string, 0, len(m))
 	for src := range m {
@@ -36,16 +42,15 @@ func mappings(c *Config, name string, t token, v any) error {
 		}
 		dests, err := destinations(name+"."+src, at, val)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		mp, err := subject.NewMapping(src, dests...)
 		if err != nil {
-			return errorAt(at, "%s.%s: %w", name, src, err)
+			return nil, errorAt(at, "%s.%s: %w", name, src, err)
 		}
 		out = append(out, mp)
 	}
-	c.Broker.Mappings = out
-	return nil
+	return out, nil
 }
 
 func destinations(name string, t token, v any) ([]subject.Dest, error) {

@@ -14,6 +14,7 @@ type TLS struct {
 	Pairs     []Pair // PEM files, the first for clients that name no host
 	CAFile    string // whose certificates clients must show
 	Verify    bool   // clients must show one
+	Map       bool   // and it says who they are
 	Timeout   time.Duration
 	First     bool          // the client begins with TLS
 	Delay     time.Duration // ... or INFO comes in clear after so long; 0 is never
@@ -64,6 +65,7 @@ func tlsBlock(at func(*Config) *TLS) key {
 		if err := (block{path: name + ".", keys: keys}).read(c, m); err != nil {
 			return err
 		}
+		x.Verify = x.Verify || x.Map
 		return x.check(name, t)
 	}
 }
@@ -132,7 +134,7 @@ func tlsKeys(at func(*Config) *TLS) map[string]key {
 		"connection_rate_limit":            integer(func(c *Config) *int64 { return &at(c).RateLimit }, 1),
 		"acme":                             acmeBlock(at), // ours
 		"internal":                         internalBlock(at),
-		"verify_and_map":                   falseOnly, // certificates name users when there are users
+		"verify_and_map":                   boolean(func(c *Config) *bool { return &at(c).Map }),
 		"verify_cert_and_check_known_urls": nil, "insecure": falseOnly, "ocsp_peer": nil,
 		"cert_store": nil, "cert_match_by": nil, "cert_match": nil, "ca_certs_match": nil, "cert_match_skip_invalid": nil,
 	}

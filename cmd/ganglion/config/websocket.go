@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"ganglion/core/auth"
 )
 
 // WebSocket is the websocket { } block.
@@ -20,6 +22,17 @@ type WebSocket struct {
 	PingInterval     time.Duration
 	NoPage           bool           // don't serve the page at /
 	ForwardedFrom    []netip.Prefix // whose X-Forwarded-For is believed
+	Auth             auth.Listener  // what is different for its clients
+}
+
+// wsAuthKeys are the keys of websocket { authorization { } }.
+var wsAuthKeys = map[string]key{
+	"user":     str(func(c *Config) *string { return &c.WebSocket.Auth.User }),
+	"username": str(func(c *Config) *string { return &c.WebSocket.Auth.User }),
+	"pass":     str(func(c *Config) *string { return &c.WebSocket.Auth.Password }),
+	"password": str(func(c *Config) *string { return &c.WebSocket.Auth.Password }),
+	"token":    str(func(c *Config) *string { return &c.WebSocket.Auth.Token }),
+	"timeout":  seconds(func(c *Config) *time.Duration { return &c.WebSocket.Auth.Timeout }),
 }
 
 // wsKeys are the keys of websocket { }.
@@ -50,9 +63,12 @@ var wsKeys = func() map[string]key {
 		"ping_interval":     duration(func(c *Config) *time.Duration { return &ws(c).PingInterval }, 0),
 		"page":              not(func(c *Config) *bool { return &ws(c).NoPage }),                       // ours
 		"trusted_proxies":   prefixes(func(c *Config) *[]netip.Prefix { return &ws(c).ForwardedFrom }), // ours
-		// These take effect with users, who are not built yet.
-		"authorization": nil, "authentication": nil, "no_auth_user": nil,
-		"jwt_cookie": nil, "user_cookie": nil, "pass_cookie": nil, "token_cookie": nil,
+		"authorization":     table(wsAuthKeys), "authentication": table(wsAuthKeys),
+		"no_auth_user": str(func(c *Config) *string { return &ws(c).Auth.NoAuthUser }),
+		"jwt_cookie":   str(func(c *Config) *string { return &ws(c).Auth.JWTCookie }),
+		"user_cookie":  str(func(c *Config) *string { return &ws(c).Auth.UserCookie }),
+		"pass_cookie":  str(func(c *Config) *string { return &ws(c).Auth.PassCookie }),
+		"token_cookie": str(func(c *Config) *string { return &ws(c).Auth.TokenCookie }),
 	}
 }()
 
@@ -68,6 +84,9 @@ func websocketBlock(c *Config, name string, t token, v any) error {
 		return errorAt(t, "websocket requires TLS configuration; add a tls { } block, or no_tls: true where something in front does TLS")
 	case ws.TLS.On && ws.NoTLS:
 		return errorAt(t, "%s has both tls and no_tls; keep one of them", name)
+	}
+	if c.WebSocket.Auth != (auth.Listener{}) {
+		c.Broker.Auth.Listeners = map[string]auth.Listener{ListenerWebSocket: c.WebSocket.Auth}
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type Daemon struct {
 	endpoints []broker.Endpoint // of set, in its order
 
 	log    *logger
+	trust  *trust // operator mode; nil without. Guarded by mu
 	broker *broker.Broker
 	certs  *certs.Manager
 	set    listeners.Set
@@ -85,8 +86,14 @@ func (d *Daemon) start(ctx context.Context) error {
 		return err
 	}
 	addr := d.set[0].Addr().(*net.TCPAddr)
+	if d.trust, err = d.newTrust(c, nil); err != nil {
+		return err
+	}
 	o := c.Broker
 	o.Logger, o.Host, o.Port = log, c.Host, addr.Port
+	if d.trust != nil {
+		o.Auth.Operator = d.trust.Trust
+	}
 	if d.broker, err = broker.New(o); err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (d *Daemon) streamPlan(name string, l config.Listener, source string, c *co
 		p.open = tcp.OpenUnix
 		p.endpoint.Host, p.endpoint.Port = "", 0
 	}
-	p.endpoint.Name = name
+	p.endpoint.Name, p.endpoint.MapTLS = name, l.TLS.Map
 	var err error
 	p.endpoint.TLS, err = endpointTLS(d.certs, source, &l.TLS, c.AllowNonTLS && name == config.ListenerTCP, c.Listeners[name].MaxHandshakes)
 	return p, err
@@ -92,7 +92,7 @@ func (d *Daemon) streamPlan(name string, l config.Listener, source string, c *co
 func (d *Daemon) webSocketPlan(c *config.Config) (plan, error) {
 	ws := &c.WebSocket
 	p := plan{Config: listeners.Config{Name: config.ListenerWebSocket, Kind: websocket.Kind, Host: ws.Host, Port: max(ws.Port, 0)}}
-	p.endpoint = broker.Endpoint{Name: p.Name, Host: ws.Host, Port: ws.Port, Secure: ws.TLS.On, PingInterval: ws.PingInterval}
+	p.endpoint = broker.Endpoint{Name: p.Name, Host: ws.Host, Port: ws.Port, Secure: ws.TLS.On, MapTLS: ws.TLS.Map, PingInterval: ws.PingInterval}
 	o, err := d.webSocketOptions(c)
 	if err != nil {
 		return p, err

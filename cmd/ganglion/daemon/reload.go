@@ -21,7 +21,18 @@ func (d *Daemon) stages() []stage {
 			o := c.Broker
 			o.Logger, o.Host, o.Port = d.log.Logger, c.Host, d.ClientAddr().Port
 			o.Version, o.GitCommit = d.config.Broker.Version, d.config.Broker.GitCommit
-			return d.broker.Prepare(o)
+			t, err := d.newTrust(c, d.trust)
+			if err != nil {
+				return nil, nil, err
+			}
+			if t != nil {
+				o.Auth.Operator = t.Trust
+			}
+			commit, abort, err := d.broker.Prepare(o)
+			if err != nil {
+				return nil, nil, err
+			}
+			return func() { d.trust = t; commit() }, abort, nil
 		}},
 		{"listeners", d.prepareListeners},
 		{"pid file", d.preparePid},

@@ -1,0 +1,4 @@
+package auth
+
+// Len returns how many addresses are remembered.
+func (f *Failures) Len() int { return len(f.table) }

@@ -1,0 +1,127 @@
+package router
+
+import (
+	"bytes"
+	"time"
+
+	"ganglion/core/account"
+	"ganglion/core/wire"
+)
+
+const (
+	// maxDepth bounds through how many accounts a message goes. Configurations
+	// with cycles are refused; this is for what slips through.
+	maxDepth = 16
+	// requestInfo names the header that tells a service who asks.
+	requestInfo = "Nats-Request-Info"
+)
+
+// deliverVia hands m to somebody in another account, and returns how many took
+// it.
+func (b *Batch) deliverVia(from Publisher, sub *account.Subscription, m *wire.Msg) int {
+	v := sub.Via
+	if v.Parent == nil && b.depth == maxDepth {
+		return 0
+	}
+	switch {
+	case v.Parent != nil:
+		far := m.Subject
+		b.near = v.Near(b.near[:0], far)
+		m.Subject = b.near
+		n := b.stageFor(from, sub, m)
+		m.Subject = far
+		return n
+	case v.Service != nil:
+		if bytes.HasPrefix(m.Subject, []byte(account.ReplyPrefix)) {
+			return 0 // answers go where they are owed, not where an import of > leads
+		}
+		return b.ask(from, v.Service, m)
+	default:
+		return b.answer(from, v.Replies, m)
+	}
+}
+
+// enter returns the room for one account more.
+func (b *Batch) enter() *level {
+	if b.depth == len(b.levels) {
+		b.levels = append(b.levels, &level{})
+	}
+	b.depth++
+	return b.levels[b.depth-1]
+}
+
+// publishIn stages m for everybody interested in acc, an account that it came to
+// by an import.
+func (b *Batch) publishIn(from Publisher, lv *level, acc *account.Account, m *wire.Msg) int {
+	e := b.nested(lv, acc, m.Subject)
+	if sub := e.only; sub != nil {
+		return b.deliver(from, sub, m)
+	}
+	if e.res.Chain.Delivers() {
+		return b.fanOutHooked(from, e.res.Chain, &e.res, m)
+	}
+	return b.fanOut(from, &e.res, m)
+}
+
+// ask has a request, or a message without a reply, go on in the account of a
+// service.
+func (b *Batch) ask(from Publisher, s *account.ServiceImport, m *wire.Msg) int {
+	lv := b.enter()
+	lv.subject = s.Far(lv.subject[:0], m.Subject)
+	next := wire.Msg{Subject: lv.subject}
+	if mp := s.To.Map(lv.subject); mp != nil {
+		lv.mapped = mp.Append(lv.mapped[:0], lv.subject, uint32(b.rng.Uint64()>>32))
+		if next.Subject = lv.mapped; len(lv.mapped) == 0 {
+			b.depth--
+			return 0
+		}
+	}
+	if len(m.Reply) > 0 {
+		replies := s.To.Replies()
+		lv.reply = replies.Await(lv.reply[:0], s, m.Reply, time.Now().UnixNano(), nil)
+		next.Reply = lv.reply
+	}
+	lv.data, next.HdrLen = b.appendInfo(lv.data[:0], from, s, m)
+	next.Data = lv.data
+	n := b.publishIn(from, lv, s.To, &next)
+	if n == 0 && next.Reply != nil {
+		s.To.Replies().Forget(next.Reply)
+	}
+	b.depth--
+	return n
+}
+
+// appendInfo appends m's header block, with the field that says who asks in
+// place of any that came with it, and its payload. It returns the length of the
+// block. A service asked through another is told who asked the first.
+func (b *Batch) appendInfo(dst []byte, from Publisher, s *account.ServiceImport, m *wire.Msg) ([]byte, int) {
+	head := m.Header()
+	chained := b.depth > 1 && wire.HeaderValue(head, requestInfo) != nil
+	switch {
+	case chained || len(head) > 0 && !bytes.HasSuffix(head, []byte("\r\n\r\n")): // not a block that we could add to
+		return append(dst, m.Data...), m.HdrLen
+	case len(head) == 0:
+		dst = append(dst, "NATS/1.0\r\n"...)
+	default:
+		dst = wire.AppendWithout(dst, head[:len(head)-2], requestInfo)
+	}
+	dst = append(dst, requestInfo+": "...)
+	dst = from.AppendRequestor(dst, s.From.Name(), s.Import.Share)
+	dst = append(dst, "\r\n\r\n"...)
+	n := len(dst)
+	return append(dst, m.Payload()...), n
+}
+
+// answer has the answer of a service go on to who asked.
+func (b *Batch) answer(from Publisher, r *account.Replies, m *wire.Msg) int {
+	lv := b.enter()
+	defer func() { b.depth-- }()
+	var q account.Reply
+	var ok bool
+	if lv.subject, ok = r.Take(lv.subject[:0], m.Subject, len(m.Payload()) == 0, &q); !ok {
+		return 0
+	}
+	next := *m
+	next.Subject = q.Subject
+	return b.publishIn(from, lv, q.Import.From, &next)
+}
