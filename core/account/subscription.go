@@ -95,8 +95,8 @@ func (s *Subscription) Root() *Subscription {
 	return s
 }
 
-// Denied reports whether s must not be given what was published on subj.
-func (s *Subscription) Denied(subj []byte) bool {
+// denied reports whether s must not be given what was published on subj.
+func (s *Subscription) denied(subj []byte, allows func(*permission.Set, []byte) bool) bool {
 	root := s.Root()
 	deny := root.deny.Load()
 	if deny == nil {
@@ -105,7 +105,7 @@ func (s *Subscription) Denied(subj []byte) bool {
 	if s != root {
 		subj = s.Via.Near(nil, subj)
 	}
-	return !deny.Allows(subj)
+	return !allows(deny, subj)
 }
 
 // Filter has s not be given what deny does not allow; nil is no filter. For a

@@ -19,6 +19,7 @@ type Authenticator struct {
 	cache    *PasswordCache
 	now      func() time.Time
 	log      *slog.Logger
+	bcrypt   func(hash, password []byte) error
 
 	names  map[string]*user   // by name
 	nkeys  map[string]*user   // by public nkey

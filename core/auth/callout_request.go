@@ -86,8 +86,12 @@ func clientInfo(r *Request, cred credentials) jwt.ClientInformation {
 	if info.Kind == "" {
 		info.Kind = "Client"
 	}
-	if info.User == "" {
+	switch {
+	case info.User != "":
+	case cred.nkey != "":
 		info.User = cred.nkey
+	case cred.token != "":
+		info.User = redacted
 	}
 	if r.Connect != nil {
 		info.Name = r.Connect.Name

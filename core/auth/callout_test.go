@@ -131,7 +131,7 @@ func TestCallout(t *testing.T) {
 		}, `refused: "no\n`, nil},
 		{"nothing", func(x *theatre) { x.mangle = func([]byte) []byte { return nil } }, "empty", nil},
 		{"nonsense", func(x *theatre) { x.mangle = func([]byte) []byte { return []byte("yes") } }, "token", nil},
-		{"oversized", func(x *theatre) { x.mangle = func([]byte) []byte { return make([]byte, 1<<20) } }, "bytes", nil},
+		{"oversized", func(x *theatre) { x.mangle = func([]byte) []byte { return make([]byte, 1<<20) } }, "the answer has 1048576 bytes", nil},
 		{"neither user nor error", func(x *theatre) { x.response = func(r *jwt.AuthorizationResponseClaims) { r.Jwt = "" } }, "either", nil},
 		{"both", func(x *theatre) { x.response = func(r *jwt.AuthorizationResponseClaims) { r.Error = "x" } }, "either", nil},
 		{"forged", func(x *theatre) { x.signAll = other }, "signed by", nil},
@@ -245,6 +245,9 @@ func TestCalloutOwn(t *testing.T) {
 		if got != tt.want || x.asked != tt.asked {
 			t.Errorf("%v: is %q after %d questions, want %q after %d", tt.connect, got, x.asked, tt.want, tt.asked)
 		}
+	}
+	if u := x.request.ClientInformation.User; u != "[REDACTED]" {
+		t.Errorf("the client with a token is called %q", u)
 	}
 	if !x.a.Required("") {
 		t.Error("nobody has to authenticate")

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"ganglion/core/auth"
 	"ganglion/core/brokertest/natstest"
@@ -137,7 +139,7 @@ func TestMapped(t *testing.T) {
 	}
 	leaf := ca.issue(rdns("O=Plant", "CN=other")).Leaf
 	for name, s := range map[string]*tls.ConnectionState{"no TLS": nil, "no certificate": {}, "not verified": {PeerCertificates: []*x509.Certificate{leaf}}} {
-		r := request(fields{"user": "named", "pass": "secret"})
+		r := request(fields{"user": "named"})
 		r.MapTLS, r.TLS = true, s
 		if _, err := a.Authenticate(t.Context(), r); err == nil {
 			t.Errorf("%s: is let in", name)
@@ -175,4 +177,30 @@ func TestMappedNATS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzSubject has a subject be found by the string that Go makes of it.
+func FuzzSubject(f *testing.F) {
+	f.Add("gateway", "edge", "Plant")
+	f.Add(" Doe, Jane ", `a"b\c`, "#x+y=z;<>")
+	f.Add("", `\`, "\x00\"")
+	f.Fuzz(func(t *testing.T, cn, ou, o string) {
+		auth.CanonicalName(cn) // whatever it is
+		if !utf8.ValidString(cn) || !utf8.ValidString(ou) || !utf8.ValidString(o) {
+			t.Skip()
+		}
+		seq := pkix.Name{CommonName: cn, OrganizationalUnit: []string{ou}, Organization: []string{o}}.ToRDNSequence()
+		raw, err := asn1.Marshal(seq)
+		if err != nil {
+			t.Skip()
+		}
+		subject, err := auth.CanonicalSubject(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := auth.CanonicalName(seq.String())
+		if err != nil || name != subject {
+			t.Errorf("%q is %q (%v), the subject is %q", seq.String(), name, err, subject)
+		}
+	})
 }

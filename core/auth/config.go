@@ -29,6 +29,7 @@ func newAuthenticator(o Options) (*Authenticator, error) {
 		cache:    o.Cache,
 		now:      o.Now,
 		log:      o.Logger,
+		bcrypt:   bcrypt.CompareHashAndPassword,
 		names:    make(map[string]*user),
 		nkeys:    make(map[string]*user),
 		doors:    make(map[string]*door),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -155,8 +156,20 @@ func TestOperatorRenew(t *testing.T) {
 	_, err = newAuth(t, auth.Options{}).Renew(t.Context(), old)
 	wantDenied(t, err, nil)
 
-	// A login with what was changed brings it into the registry.
+	// An account that begins to ask a service leaves nobody in unasked.
 	v := newKey(nkeys.CreateUser)
+	before := login(t, w.a, request(fields{"jwt": w.user(v, w.other, nil), "sig": v.sign(nonce)}))
+	asking := w.account(w.other, func(c *jwt.AccountClaims) {
+		c.Authorization.AuthUsers.Add(u.public)
+		c.Tags.Add("new")
+	})
+	if _, changed, err := w.trust.Load(t.Context(), asking); err != nil || !changed {
+		t.Fatal(changed, err)
+	}
+	_, err = w.a.Renew(t.Context(), before)
+	wantDenied(t, err, nil)
+
+	// A login with what was changed brings it into the registry.
 	id := login(t, w.a, request(fields{"jwt": w.user(v, w.app, nil), "sig": v.sign(nonce)}))
 	if len(id.Account.Spec().Exports) != 1 {
 		t.Error("the account is not today's")
@@ -214,6 +227,7 @@ func TestOperatorCallout(t *testing.T) {
 		answer  func(w *realm) key // who signs the answer
 		want    string             // in the error; "" is let in
 	}{
+		{"another user", nil, func(w *realm) key { return w.app }, nil, "the user JWT is about"},
 		{"same account", nil, func(w *realm) key { return w.app }, nil, ""},
 		{"by signing keys", nil, func(w *realm) key { return w.sig }, func(w *realm) key { return w.sig }, ""},
 		{"allowed account", []string{"other"}, func(w *realm) key { return w.other }, nil, ""},
@@ -243,7 +257,11 @@ func TestOperatorCallout(t *testing.T) {
 					asked = req.ConnectOptions.Username
 					r := jwt.NewAuthorizationResponseClaims(req.UserNkey)
 					r.Audience = keys.ID
-					r.Jwt = w.user(key{public: req.UserNkey}, tt.by(w), nil)
+					about := key{public: req.UserNkey}
+					if tt.name == "another user" {
+						about = newKey(nkeys.CreateUser)
+					}
+					r.Jwt = w.user(about, tt.by(w), nil)
 					signer := w.app
 					if tt.answer != nil {
 						signer = tt.answer(w)
@@ -258,6 +276,9 @@ func TestOperatorCallout(t *testing.T) {
 			}
 			if tt.want != "" {
 				wantDenied(t, err, auth.ErrCallout)
+				if !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("the error is %v, want one with %q", err, tt.want)
+				}
 				return
 			}
 			if err != nil {

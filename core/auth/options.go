@@ -74,7 +74,8 @@ type Options struct {
 	// Extra is asked before everything else. (nil, nil) is "not mine, go on"; an
 	// error denies and should wrap ErrDenied. An Identity needs its Account and,
 	// where there are no limits, -1 in MaxSubs and MaxPayload. It may wait until
-	// ctx ends.
+	// ctx ends. Where nothing else is configured, those who are not its own are
+	// let in; an Extra that wants to be the only one returns errors for them.
 	Extra func(ctx context.Context, r *Request) (*Identity, error)
 
 	// Cache is shared with the Authenticator before a reload; nil is a new one.

@@ -59,6 +59,34 @@ func TestCost(t *testing.T) {
 	}
 }
 
+// TestDummy has each login that fails compare with one hash of the same cost,
+// whoever it says it is.
+func TestDummy(t *testing.T) {
+	a := newAuth(t, auth.Options{Users: []auth.User{{Name: "plain", Password: "p"}, {Name: "bob", Password: hash("h")}}})
+	var costs []int
+	auth.CountBcrypt(a, func(hash string) { costs = append(costs, must(bcrypt.Cost([]byte(hash)))) })
+	for _, tt := range []struct {
+		connect fields
+		want    int // comparisons
+	}{
+		{fields{"user": "bob", "pass": "x"}, 1},
+		{fields{"user": "plain", "pass": "x"}, 1},
+		{fields{"user": "nobody", "pass": "x"}, 1},
+		{fields{"pass": "h"}, 1},
+		{fields{"auth_token": "h"}, 1},
+		{fields{}, 1},
+		{fields{"user": "plain", "pass": "p"}, 0},
+		{fields{"user": "bob", "pass": "h"}, 1},
+		{fields{"user": "bob", "pass": "h"}, 0}, // remembered
+	} {
+		costs = nil
+		a.Authenticate(t.Context(), request(tt.connect))
+		if len(costs) != tt.want || len(costs) > 0 && costs[0] != bcrypt.MinCost {
+			t.Errorf("%v: compares with hashes of costs %v, want %d", tt.connect, costs, tt.want)
+		}
+	}
+}
+
 // TestPasswordCache has what was right once be free, for a time, for that user,
 // password and hash only, and over reloads.
 func TestPasswordCache(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ganglion/core/account"
+	"ganglion/core/permission"
 	"ganglion/core/wire"
 )
 
@@ -38,6 +39,9 @@ type Batch struct {
 	// looked for there last; once is for those that came for the first time.
 	missed []uint32
 	once   entry
+	// verdicts are of permission sets; allows asks them.
+	verdicts verdicts
+	allows   func(*permission.Set, []byte) bool
 	// depth counts the accounts that the message being published has come
 	// through; levels has room for each, second is the cache of the first.
 	depth  int
@@ -69,7 +73,10 @@ type Counters struct {
 // New returns a Batch. reader is a small number that few other batches in use
 // at the same time share; it selects the lock under which interest is looked up.
 func New(reader int, c *Counters) *Batch {
-	return &Batch{reader: reader, seed: maphash.MakeSeed(), rng: rand.NewPCG(rand.Uint64(), rand.Uint64()), counter: c}
+	b := &Batch{reader: reader, seed: maphash.MakeSeed(), rng: rand.NewPCG(rand.Uint64(), rand.Uint64()), counter: c}
+	b.verdicts.seed = b.seed
+	b.allows = b.verdicts.allows
+	return b
 }
 
 // Borrowed reports whether staged deliveries refer to published bytes.

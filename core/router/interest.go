@@ -37,9 +37,9 @@ type entry struct {
 }
 
 // allowed reports whether may allows the subject.
-func (e *entry) allowed(may *permission.Set) bool {
+func (e *entry) allowed(b *Batch, may *permission.Set) bool {
 	if e.may != may {
-		e.may, e.yes = may, may.Allows(e.subject)
+		e.may, e.yes = may, b.verdicts.allows(may, e.subject)
 	}
 	return e.yes
 }
@@ -107,7 +107,7 @@ func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
 	e.acc, e.subject = acc, append(e.subject[:0], subject...)
 	e.gen = acc.Generation(subject)
 	e.seen = e.gen.Load()
-	acc.Match(b.reader, subject, &e.res)
+	acc.MatchFor(b.reader, subject, &e.res, b.allows)
 	e.may = nil
 	e.only, e.nobody = nil, e.res.Empty() && e.res.Chain == nil
 	if len(e.res.Plain) == 1 && len(e.res.Groups) == 0 && e.res.Chain == nil {

@@ -52,7 +52,7 @@ func (b *Batch) Publish(from Publisher, acc *account.Account, may *permission.Se
 		}
 	}
 	e := b.interest(acc, m.Subject)
-	if may != nil && !e.allowed(may) {
+	if may != nil && !e.allowed(b, may) {
 		return Outcome{Denied: true}
 	}
 	if sub := e.only; sub != nil {
