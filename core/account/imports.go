@@ -21,7 +21,7 @@ func (s *stream) shadow(sub *Subscription) {
 	if far == "" || sub.Via != nil {
 		return
 	}
-	sh := newShadow(sub, s.bridge, far)
+	sh := newShadow(sub, s.bridge, far, s.imp.AllowTrace)
 	sh.entry.Value, sh.account = sh, s.from
 	if sub.deny.Load() != nil {
 		s.from.filtered.Store(true)

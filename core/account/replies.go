@@ -1,9 +1,9 @@
 package account
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"ganglion/core/sublist"
 )
@@ -23,16 +23,20 @@ const (
 // Reply is where answers to a request of a service go.
 type Reply struct {
 	Import  *ServiceImport
-	Subject []byte // in Import.From
-	// Start is when the request came, unix nanoseconds; Requestor says who
-	// asked. Both are set when the service's latency is measured.
-	Start     int64
-	Requestor []byte
-	Trace     bool
+	Subject []byte   // in Import.From
+	Measure *Measure // nil when nobody wants to know how long it takes
 
 	id         uint64
 	due        int64
 	prev, next *Reply // in order of arrival
+}
+
+// Measure is what is known of a request whose service's latency is measured.
+type Measure struct {
+	Start     int64         // when it came, unix nanoseconds
+	RTT       time.Duration // of who asked
+	Requestor []byte        // who asked, JSON
+	Header    map[string][]string
 }
 
 // Replies are the answers that an account's services owe. Messages to their
@@ -86,9 +90,9 @@ func (a *Account) ExpireReplies(now int64, late func(*Reply)) {
 func (r *Replies) Prefix() string { return r.prefix }
 
 // Await appends the subject by which the service of imp is to answer, so that
-// the answer goes to subj in the account that asks. now is unix nanoseconds.
-// fill, if not nil, may complete the Reply.
-func (r *Replies) Await(dst []byte, imp *ServiceImport, subj []byte, now int64, fill func(*Reply)) []byte {
+// the answer goes to subj in the account that asks. now is unix nanoseconds; x is
+// nil unless the latency is measured.
+func (r *Replies) Await(dst []byte, imp *ServiceImport, subj []byte, now int64, x *Measure) []byte {
 	threshold := imp.Export.Threshold
 	if threshold <= 0 {
 		threshold = DefaultThreshold
@@ -112,11 +116,13 @@ func (r *Replies) Await(dst []byte, imp *ServiceImport, subj []byte, now int64, 
 	q.prev, q.next = s.queue.prev, &s.queue
 	q.prev.next, s.queue.prev = q, q
 	s.byID[id] = q
-	if fill != nil {
-		fill(q)
-	}
+	q.Measure = x
 	s.mu.Unlock()
-	return appendID(append(dst, r.prefix...), id)
+	dst = appendID(append(dst, r.prefix...), id)
+	if x != nil {
+		dst = append(dst, ".T"...)
+	}
+	return dst
 }
 
 // Take returns in q what is known of the answer that came on subj, whose bytes it
@@ -135,7 +141,8 @@ func (r *Replies) Take(dst, subj []byte, last bool, q *Reply) ([]byte, bool) {
 	if x == nil {
 		return dst, false
 	}
-	*q = Reply{Import: x.Import, Start: x.Start, Trace: x.Trace, Requestor: bytes.Clone(x.Requestor)}
+	*q = Reply{Import: x.Import, Measure: x.Measure}
+	x.Measure = nil // the first answer counts
 	dst = append(dst, x.Subject...)
 	q.Subject = dst[len(dst)-len(x.Subject):]
 	switch x.Import.Export.Response {
@@ -174,10 +181,8 @@ func (r *Replies) Expire(now int64, late func(*Reply)) {
 		for q := s.queue.next; q != &s.queue; {
 			next := q.next
 			if q.due <= now {
-				if q.Start != 0 && late != nil {
-					c := *q
-					c.Subject, c.Requestor = bytes.Clone(q.Subject), bytes.Clone(q.Requestor)
-					gone = append(gone, &c)
+				if q.Measure != nil && late != nil {
+					gone = append(gone, &Reply{Import: q.Import, Measure: q.Measure})
 				}
 				s.drop(q)
 			}

@@ -49,6 +49,8 @@ type Via struct {
 	// the account that a stream is imported from.
 	Parent *Subscription
 	stream *bridge
+	// AllowTrace has traces go on in the importing account.
+	AllowTrace bool
 
 	// Service has messages go on in the account of a service.
 	Service *ServiceImport
@@ -78,9 +80,9 @@ func NewSubscription(sink Sink, subject, queue, sid string) *Subscription {
 
 // newShadow returns what parent sees of the account that stream is imported
 // from, where its pattern is far.
-func newShadow(parent *Subscription, stream *bridge, far string) *Subscription {
+func newShadow(parent *Subscription, stream *bridge, far string, allowTrace bool) *Subscription {
 	s := NewSubscription(parent.Sink, parent.Subject(), parent.Queue(), parent.SID())
-	s.Via = &Via{Parent: parent, stream: stream}
+	s.Via = &Via{Parent: parent, stream: stream, AllowTrace: allowTrace}
 	s.Listener = parent.Listener
 	s.entry.Subject = far
 	return s
@@ -93,6 +95,13 @@ func (s *Subscription) Root() *Subscription {
 		return s.Via.Parent
 	}
 	return s
+}
+
+// Denies reports whether messages that come as subj, which of a shadow is what
+// its root knows it by, must not be delivered.
+func (s *Subscription) Denies(subj []byte) bool {
+	deny := s.Root().deny.Load()
+	return deny != nil && !deny.Allows(subj)
 }
 
 // denied reports whether s must not be given what was published on subj.

@@ -57,6 +57,7 @@ type Broker struct {
 	clients   *client.Manager
 	accounts  *account.Registry
 	global    *account.Account
+	events    *events
 	pool      *auth.Pool
 	failures  *auth.Failures
 	passwords *auth.PasswordCache
@@ -111,8 +112,16 @@ func New(o Options) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b.pool = auth.NewPool(auth.PoolOptions{})
-	b.clients = client.NewManager(b.loop, b.settings(&o, a), o.MaxClosed, nil)
+	b.events = newEvents(b)
+	b.events.reload = o.Reload
+	if t := o.Auth.Operator; t != nil && o.AccountStore != nil {
+		b.events.claims = b.resolver(t, o.AccountStore, t.Signs)
+	}
+	b.clients = client.NewManager(b.loop, b.settings(&o, a), o.MaxClosed, b.events)
 	b.adopt(&o)
+	if err := b.events.start(); err != nil {
+		return nil, err
+	}
 	b.trimming.Go(func() { b.trim(b.stop) })
 	b.trimming.Go(func() { b.expire(b.stop) })
 	return b, nil
@@ -131,16 +140,23 @@ func (b *Broker) expire(stop <-chan struct{}) {
 			return
 		case now := <-t.C:
 			for _, a := range b.accounts.All() {
-				a.ExpireReplies(now.UnixNano(), nil)
+				a.ExpireReplies(now.UnixNano(), func(q *account.Reply) { b.late(a, q) })
 			}
 		}
+	}
+}
+
+// late publishes that a service of acc did not answer q in time.
+func (b *Broker) late(acc *account.Account, q *account.Reply) {
+	if subj, data, err := router.Late(q); err == nil {
+		b.PeerIn(acc, "latency").Publish(&wire.Msg{Subject: []byte(subj), Data: data})
 	}
 }
 
 // settings derives what sessions go by from o.
 func (b *Broker) settings(o *Options, a *auth.Authenticator) *client.Settings {
 	s := &client.Settings{
-		Auth: a, Account: b.global, System: b.accounts.System(), Pool: b.pool, Failures: b.failures,
+		Auth: a, Account: b.global, System: b.accounts.System(), Pool: b.pool, Failures: b.failures, ServerInfo: b.events.serverInfo,
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, MaxConns: max(o.MaxConnections, 0),
 		MaxSubs: max(o.MaxSubscriptions, 0), MaxSubTokens: o.MaxSubTokens,
 		PingInterval: o.PingInterval, PingMax: o.PingMax,
@@ -216,6 +232,7 @@ func (b *Broker) Prepare(o Options) (commit, abort func(), err error) {
 		b.loaded = time.Now()
 		b.mu.Unlock()
 		b.clients.Reauthorize()
+		b.events.adopt()
 		if infoChanged(&before.Info, &s.Info) {
 			b.clients.Broadcast()
 		}
@@ -351,6 +368,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Unlock()
 	close(b.stop)
 	b.trimming.Wait()
+	b.events.stop()
 	b.closeListeners()
 	b.clients.Refuse()
 	b.clients.Abort()
@@ -388,6 +406,7 @@ func (b *Broker) LameDuck(ctx context.Context) error {
 	b.lameDuck = true
 	b.mu.Unlock()
 	b.closeListeners()
+	b.events.lameDuck()
 	cs := b.clients.Clients()
 	for _, c := range cs {
 		c.SendLameDuck()

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"ganglion/core/conn"
 	"ganglion/core/event"
 	"ganglion/core/monitor"
+	"ganglion/core/operator"
 	"ganglion/core/permission"
 	"ganglion/core/wire"
 )
@@ -33,6 +35,18 @@ type events struct {
 
 // newEvents returns the events of b.
 func newEvents(b *Broker) *events { return &events{broker: b, views: monitor.NewViews(b)} }
+
+// resolver returns the requests about account JWTs of operator mode. mayDelete
+// reports whether a key is one of the operators'.
+func (b *Broker) resolver(t *operator.Trust, store operator.Store, mayDelete func(key string) bool) event.Claims {
+	return &event.Resolver{
+		Store: store, Verify: t.Verify, MayDelete: mayDelete, Gone: t.Forget,
+		Apply: func(ctx context.Context, token string) error {
+			_, err := b.UpdateAccount(ctx, token)
+			return err
+		},
+	}
+}
 
 // start has the system account answer.
 func (e *events) start() error {
@@ -65,6 +79,14 @@ func (e *events) lameDuck() {
 	}
 }
 
+// serverInfo returns what messages of the server begin with.
+func (e *events) serverInfo() any {
+	if s := e.service.Load(); s != nil {
+		return s.Server()
+	}
+	return struct{}{}
+}
+
 // adopt takes over what a reload changed of the server itself.
 func (e *events) adopt() {
 	if s := e.service.Load(); s != nil {
@@ -92,7 +114,13 @@ func (e *events) Connected(c *client.Client) {
 // Disconnected announces the end of a session (client.Events).
 func (e *events) Disconnected(c *client.Client) {
 	if s := e.service.Load(); s != nil {
-		s.Disconnected(c.Account().Name(), c.Identity() != nil, func() event.Ended { return ended(c.Info(false)) })
+		s.Disconnected(c.Account().Name(), c.Identity() != nil, func() event.Ended {
+			i := c.Info(false)
+			if i.RTTime == 0 && i.Version != "" && i.Stop != nil { // it was refused at its CONNECT
+				i.RTTime = i.Stop.Sub(i.Start)
+			}
+			return ended(i)
+		})
 	}
 }
 
@@ -102,7 +130,7 @@ func (e *events) Refused(c *client.Client) {
 		s.Refused(func() event.Ended {
 			x := ended(c.Info(false))
 			now := time.Now().UTC()
-			x.Client.Stop, x.Reason = &now, conn.AuthViolation.String()
+			x.Client.Stop, x.Client.RTT, x.Reason = &now, now.Sub(x.Client.Start), conn.AuthViolation.String()
 			return x
 		})
 	}

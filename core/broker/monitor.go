@@ -4,11 +4,16 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/nats-io/jwt/v2"
 
 	"ganglion/core/account"
 	"ganglion/core/client"
+	"ganglion/core/event"
 	"ganglion/core/monitor"
+	"ganglion/core/operator"
 	"ganglion/core/subject"
 	"ganglion/core/wire"
 )
@@ -22,7 +27,9 @@ func (b *Broker) Varz() *monitor.Varz {
 	b.mu.Unlock()
 	now := time.Now()
 	slow := st.SlowPending + st.SlowDeadline
+	tokens, claims := operators(o.Auth.Operator)
 	return &monitor.Varz{
+		OperatorsJWT: tokens, OperatorsClaim: claims,
 		ID: b.ID(), Name: s.Info.ServerName, Version: wire.Version, Proto: 1, GitCommit: o.GitCommit, GoVersion: s.Info.Go,
 		Host: o.Host, Port: o.Port, AuthRequired: s.Auth.Required(""),
 		MaxConnections: o.MaxConnections, MaxSubscriptions: o.MaxSubscriptions, PingInterval: o.PingInterval, PingMax: o.PingMax,
@@ -38,6 +45,21 @@ func (b *Broker) Varz() *monitor.Varz {
 		SlowConsumerStats: monitor.KindCounts{Clients: slow}, StaleStats: monitor.KindCounts{Clients: st.Stale},
 		GanglionVersion: o.Version, PendingBytes: pending, MaxPendingTotal: max(o.MaxPendingTotal, 0), PendingCuts: cuts,
 	}
+}
+
+// operators returns the operators' JWTs, as far as t tells them, and what they
+// say.
+func operators(t *operator.Trust) (tokens []string, claims []any) {
+	o, ok := any(t).(interface{ Operators() []string })
+	if t == nil || !ok {
+		return nil, nil
+	}
+	for _, token := range o.Operators() {
+		if c, err := jwt.DecodeOperatorClaims(token); err == nil {
+			tokens, claims = append(tokens, token), append(claims, c)
+		}
+	}
+	return tokens, claims
 }
 
 // featureFlags are what nats-server's are called, of which none does anything
@@ -164,11 +186,17 @@ func (b *Broker) Account(name string) *monitor.AccountInfo {
 		Mappings: mapped(s.Mappings), JWT: s.JWT, IssuerKey: s.Issuer, NameTag: nameTag(s),
 		Sublist: &monitor.SublistStats{NumSubs: st.Count, NumInserts: st.Inserts, NumRemoves: st.Removes, NumMatches: st.Matches},
 	}
+	if c, err := jwt.DecodeAccountClaims(s.JWT); err == nil {
+		i.Claims, i.Tags = c, c.Tags
+	}
 	if s.Updated.IsZero() {
 		i.Updated = b.start.UTC()
 	}
 	for k := range s.Exports {
 		i.Exports = append(i.Exports, exported(&s.Exports[k]))
+	}
+	if i.IsSystem {
+		i.Exports, i.Imports = systemServices(name)
 	}
 	services := map[*account.Import]bool{}
 	for _, sub := range a.ServiceImports() {
@@ -188,16 +216,35 @@ func (b *Broker) Account(name string) *monitor.AccountInfo {
 	return i
 }
 
+// systemServices returns what the system account, called name, exports to all
+// others, and that it may ask after its own users.
+func systemServices(name string) (exports []monitor.Export, imports []monitor.Import) {
+	for _, imp := range event.Imports() {
+		of := func(who string) string { return strings.Replace(imp.Subject, "{account}", who, 1) }
+		e := exported(&account.Export{Kind: account.Service, Subject: of("*"), Response: account.Streamed})
+		if imp.Share {
+			e.ResponseType = account.Singleton.String()
+			imports = append(imports, imported(&account.Import{Kind: account.Service, Account: name, Subject: of(name), Share: true}, imp.To))
+		}
+		if !slices.ContainsFunc(exports, func(x monitor.Export) bool { return x.Subject == e.Subject }) {
+			exports = append(exports, e)
+		}
+	}
+	return exports, imports
+}
+
 // nameTag returns the name of an account for people.
 func nameTag(s *account.Spec) string { return cmp.Or(s.NameTag, s.Name) }
 
 func exported(e *account.Export) monitor.Export {
 	x := monitor.Export{
-		Subject: e.Subject, Type: e.Kind.String(), TokenRequired: e.Token, Revocations: e.Revoked, Threshold: e.Threshold,
-		TokenPosition: e.TokenPosition, AllowTrace: e.AllowTrace, Description: e.Description, Accounts: e.Accounts,
+		Subject: e.Subject, Type: e.Kind.String(), TokenRequired: e.Token, Revocations: e.Revoked,
+		TokenPosition: e.TokenPosition, AllowTrace: e.AllowTrace, Accounts: e.Accounts,
 	}
 	if e.Kind == account.Service {
-		x.ResponseType = e.Response.String()
+		if x.ResponseType = e.Response.String(); e.Response == account.Streamed {
+			x.ResponseType = "Streamed"
+		}
 	}
 	if l := e.Latency; l != nil {
 		x.Latency = &monitor.Latency{Sampling: l.Sampling, Subject: l.Subject}

@@ -11,6 +11,7 @@ import (
 	"ganglion/core/account"
 	"ganglion/core/auth"
 	"ganglion/core/hook"
+	"ganglion/core/operator"
 	"ganglion/core/subject"
 	"ganglion/core/wire"
 )
@@ -57,6 +58,12 @@ type Options struct {
 	Accounts []account.Spec
 	// SystemAccount names the system account; "" is account.System.
 	SystemAccount string
+	// AccountStore is where account JWTs go that are pushed to the system
+	// account, in operator mode; nil refuses them.
+	AccountStore operator.Store
+	// Reload loads the configuration anew when the system account says so; nil
+	// is an error then.
+	Reload func() error
 	// Mappings are subject mappings of the global account, beside those in its
 	// Spec; the first that matches applies.
 	Mappings []*subject.Mapping

@@ -23,6 +23,9 @@ func (c *Client) publish(b *router.Batch, s *Settings, m *wire.Msg) {
 			return
 		}
 	}
+	if m.HdrLen > 0 && bytes.Contains(m.Header(), traceMark) && c.traced(b, s, g, m, flags) {
+		return
+	}
 	name := m.Subject // as sent, which is what a 503 names
 	out := b.Publish(c, g.acc, g.publish, m)
 	if out.Receivers == 0 {

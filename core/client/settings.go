@@ -19,8 +19,10 @@ type Settings struct {
 	Account *account.Account // of those who name no other
 	System  *account.Account // the system account
 
-	Pool     *auth.Pool     // where credentials are checked that take long
-	Failures *auth.Failures // slows down addresses whose logins keep failing
+	Pool *auth.Pool // where credentials are checked that take long
+	// ServerInfo is what messages of the server itself begin with; nil for none.
+	ServerInfo func() any
+	Failures   *auth.Failures // slows down addresses whose logins keep failing
 
 	MaxPayload     int // bytes; 0 is wire.DefaultMaxPayload
 	MaxControlLine int // bytes; 0 is wire.DefaultMaxControlLine

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nuid"
 
@@ -50,6 +51,9 @@ func (p *Peer) Origin() *hook.Origin { return &p.origin }
 func (p *Peer) AppendRequestor(b []byte, acc string, _ bool) []byte {
 	return append(strconv.AppendQuote(append(b, `{"acc":`...), acc), '}')
 }
+
+// RTT returns 0: there is no way to go (router.Publisher).
+func (p *Peer) RTT() time.Duration { return 0 }
 
 // Stage takes nothing: a Peer's subscriptions are sinks of their own.
 func (p *Peer) Stage(*account.Stage, *account.Subscription, *wire.Msg) bool { return false }

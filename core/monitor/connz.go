@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ganglion/core/subject"
 )
 
 // ConnInfo is one connection in /connz. In and out are from the server's point
@@ -43,7 +45,10 @@ type ConnInfo struct {
 	Account      string      `json:"account,omitempty"`
 	Subs         []string    `json:"subscriptions_list,omitempty"`
 	SubsDetail   []SubDetail `json:"subscriptions_list_detail,omitempty"`
-	NameTag      string      `json:"name_tag,omitempty"`
+	JWT          string      `json:"jwt,omitempty"`
+	IssuerKey    string      `json:"issuer_key,omitempty"`
+	NameTag      string      `json:"name_tag,omitempty"` // of the account; "" shows its name
+	Tags         []string    `json:"tags,omitempty"`
 
 	// Listener is a key of our own.
 	Listener string `json:"listener,omitempty"`
@@ -134,57 +139,61 @@ func uptime(c *ConnInfo) int64 {
 	return c.Stop.Sub(c.Start).Nanoseconds()
 }
 
-func (h *Handler) connz(r *http.Request) (any, error) {
-	q := query{r.URL.Query()}
-	auth, err := q.bool("auth")
-	if err != nil {
-		return nil, err
-	}
-	subs, detail, err := q.subs()
-	if err != nil {
-		return nil, err
-	}
-	offset, limit, err := q.page()
-	if err != nil {
-		return nil, err
-	}
-	cid, err := q.uint("cid")
-	if err != nil {
-		return nil, err
-	}
-	ask := ConnQuery{Account: q.Get("acc"), CID: cid, Subs: subs || detail}
-	switch state := q.Get("state"); strings.ToLower(state) {
-	case "", "open":
-		ask.Open = true
-	case "closed":
-		ask.Closed = true
-	case "any", "all":
-		ask.Open, ask.Closed = true, true
-	default:
-		return nil, fmt.Errorf("Error decoding state for %s", state)
-	}
-	sortBy := q.Get("sort")
-	less, ok := orders[sortBy]
+// ConnState says which connections a ConnzOptions asks for.
+type ConnState int
+
+// The states, as numbers in requests to the system account.
+const (
+	ConnOpen ConnState = iota
+	ConnClosed
+	ConnAll
+)
+
+// ConnzOptions say what Connz is to show. Their JSON is what requests to the
+// system account take; the zero value is what /connz shows without parameters.
+type ConnzOptions struct {
+	Sort       string    `json:"sort"` // "" is by cid
+	Auth       bool      `json:"auth"` // who they are
+	Subs       bool      `json:"subscriptions"`
+	SubsDetail bool      `json:"subscriptions_detail"`
+	Offset     int       `json:"offset"`
+	Limit      int       `json:"limit"` // 0 is DefaultLimit
+	CID        uint64    `json:"cid"`   // only this one; 0 is all
+	MQTTClient string    `json:"mqtt_client"`
+	State      ConnState `json:"state"`
+	User       string    `json:"user"` // only this user's
+	Account    string    `json:"acc"`  // only this account's
+	// FilterSubject shows only who subscribes to what overlaps it. It needs an
+	// Account.
+	FilterSubject string `json:"filter_subject"`
+}
+
+// Connz returns the connections asked for. Errors have nats-server's texts.
+func (v *Views) Connz(o ConnzOptions) (*Connz, error) {
+	less, ok := orders[o.Sort]
+	open := o.State == ConnOpen || o.State == ConnAll
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("invalid sorting option: %s", sortBy)
-	case sortBy == "stop" && ask.Open:
+		return nil, fmt.Errorf("invalid sorting option: %s", o.Sort)
+	case o.Sort == "stop" && open:
 		return nil, fmt.Errorf("sort by stop only valid on closed connections")
-	case sortBy == "reason" && ask.Open:
+	case o.Sort == "reason" && open:
 		return nil, fmt.Errorf("sort by reason only valid on closed connections")
+	case o.FilterSubject != "" && o.Account == "":
+		return nil, fmt.Errorf("filter by subject only valid with account filtering")
 	}
-	if cid != 0 {
+	offset, limit := page(o.Offset, o.Limit)
+	if o.CID != 0 {
 		limit = 1
 	}
-	z := &Connz{ID: h.source.ID(), Now: time.Now().UTC(), Offset: offset, Limit: limit, Total: h.source.NumConns(ask)}
-	all := h.source.Conns(ask)
-	user, mqtt := q.Get("user"), q.Get("mqtt_client")
-	rows := all[:0]
-	for _, c := range all {
-		if (user == "" || c.User == user) && mqtt == "" {
-			rows = append(rows, c)
-		}
+	ask := ConnQuery{
+		Open: open, Closed: o.State == ConnClosed || o.State == ConnAll,
+		Account: o.Account, CID: o.CID, Subs: o.Subs || o.SubsDetail || o.FilterSubject != "",
 	}
+	z := &Connz{ID: v.source.ID(), Now: time.Now().UTC(), Offset: offset, Limit: limit, Total: v.source.NumConns(ask)}
+	rows := slices.DeleteFunc(v.source.Conns(ask), func(c ConnInfo) bool {
+		return o.User != "" && c.User != o.User || o.MQTTClient != "" || o.FilterSubject != "" && !c.subscribes(o.FilterSubject)
+	})
 	slices.SortStableFunc(rows, func(a, b ConnInfo) int {
 		if d := less(&a, &b); d != 0 {
 			return d
@@ -194,33 +203,70 @@ func (h *Handler) connz(r *http.Request) (any, error) {
 	rows = rows[min(offset, len(rows)):]
 	rows = rows[:min(limit, len(rows))]
 	for i := range rows {
-		present(&rows[i], auth, subs, detail)
+		rows[i].present(&o)
 	}
 	z.Num, z.Conns = len(rows), append([]ConnInfo{}, rows...)
 	return z, nil
 }
 
+// subscribes reports whether c has a subscription that overlaps subj.
+func (c *ConnInfo) subscribes(subj string) bool {
+	return subject.Valid(subj) && slices.ContainsFunc(c.AllSubs, func(s SubDetail) bool { return subject.Overlap(s.Subject, subj) })
+}
+
 // present shapes a row as it was asked for.
-func present(c *ConnInfo, auth, subs, detail bool) {
-	if auth && (c.Stop == nil || c.Account != global) {
-		c.NameTag = c.Account
-	}
-	if !auth || c.Account == global {
-		c.Account = ""
-	}
-	if !auth {
-		c.User = ""
+func (c *ConnInfo) present(o *ConnzOptions) {
+	switch {
+	case !o.Auth:
+		c.User, c.Account, c.NameTag, c.JWT, c.IssuerKey, c.Tags = "", "", "", "", "", nil
+	case c.Account == global && c.Stop != nil:
+		c.Account, c.NameTag = "", ""
+	default:
+		if c.NameTag == "" {
+			c.NameTag = c.Account
+		}
+		if c.Account == global {
+			c.Account = ""
+		}
 	}
 	slices.SortFunc(c.AllSubs, func(a, b SubDetail) int { return cmp.Compare(a.Subject, b.Subject) })
 	switch {
-	case detail:
+	case o.SubsDetail:
 		c.SubsDetail = c.AllSubs
 		for i := range c.SubsDetail {
 			c.SubsDetail[i].Account, c.SubsDetail[i].AccountTag = "", ""
 		}
-	case subs:
+	case o.Subs:
 		for _, s := range c.AllSubs {
 			c.Subs = append(c.Subs, s.Subject)
 		}
 	}
+}
+
+func (h *Handler) connz(r *http.Request) (any, error) {
+	q := query{r.URL.Query()}
+	o := ConnzOptions{Sort: q.Get("sort"), User: q.Get("user"), Account: q.Get("acc"), MQTTClient: q.Get("mqtt_client")}
+	var err error
+	if o.Auth, err = q.bool("auth"); err != nil {
+		return nil, err
+	}
+	if o.Subs, o.SubsDetail, err = q.subs(); err != nil {
+		return nil, err
+	}
+	if o.Offset, o.Limit, err = q.page(); err != nil {
+		return nil, err
+	}
+	if o.CID, err = q.uint("cid"); err != nil {
+		return nil, err
+	}
+	switch state := q.Get("state"); strings.ToLower(state) {
+	case "", "open":
+	case "closed":
+		o.State = ConnClosed
+	case "any", "all":
+		o.State = ConnAll
+	default:
+		return nil, fmt.Errorf("Error decoding state for %s", state)
+	}
+	return h.Connz(o)
 }

@@ -23,16 +23,30 @@ type Source interface {
 	// HTTP and to the process.
 	Varz() *Varz
 	// Conns returns the connections asked for, in no order. The caller owns them.
+	// An account that does not exist has none.
 	Conns(ConnQuery) []ConnInfo
 	// NumConns counts the connections asked for, whatever the query's CID.
 	NumConns(ConnQuery) int
-	SublistStats() *Subsz
+	// SublistStats returns the counters of the interest in the account acc, ""
+	// for the sum of all.
+	SublistStats(acc string) *Subsz
 	// Subscriptions returns those of the account acc ("" for all) that match
 	// the literal subject test ("" for all).
 	Subscriptions(acc, test string) []SubDetail
 	ValidLiteral(subject string) bool
 	// Healthy returns why the broker is not, or nil.
 	Healthy() error
+
+	// SystemAccount returns the system account's name.
+	SystemAccount() string
+	// AccountNames returns the names of all accounts, sorted.
+	AccountNames() []string
+	// Account returns what is known of an account, nil if there is none of that
+	// name.
+	Account(name string) *AccountInfo
+	// AccountStats returns the counters of the named accounts, of all with nil,
+	// sorted by name. Names that don't exist are left out.
+	AccountStats(names []string) []AccountStat
 }
 
 // Options configure a Handler.
@@ -45,15 +59,17 @@ type Options struct {
 	// Complete adds to /varz and the metrics what the Source does not know: the
 	// listeners and their certificates. May be nil.
 	Complete func(*Varz)
+	// Authorize says whether a request may be answered; those that may not get
+	// status 401 and are asked for a user and password. nil allows all.
+	Authorize func(*http.Request) bool
 }
 
 // Handler serves a Source. Create it with New.
 type Handler struct {
+	*Views
 	opts     Options
-	source   Source
 	mux      *http.ServeMux
 	registry *prometheus.Registry
-	process  process
 
 	mu    sync.Mutex
 	paths []string
@@ -62,12 +78,14 @@ type Handler struct {
 
 // New returns a Handler for source.
 func New(source Source, o Options) *Handler {
-	h := &Handler{opts: o, source: source, mux: http.NewServeMux(), registry: prometheus.NewRegistry(), stats: map[string]uint64{}}
-	h.registry.MustRegister(&collector{source: source, process: &h.process, complete: o.Complete})
-	h.json("/varz", h.varz)
+	h := &Handler{Views: NewViews(source), opts: o, mux: http.NewServeMux(), registry: prometheus.NewRegistry(), stats: map[string]uint64{}}
+	h.registry.MustRegister(&collector{views: h.Views, complete: o.Complete})
+	h.json("/varz", func(*http.Request) (any, error) { return h.Varz(), nil })
 	h.json("/connz", h.connz)
 	h.json("/subsz", h.subsz)
 	h.json("/subscriptionsz", h.subsz)
+	h.json("/accountz", h.accountz)
+	h.json("/accstatz", h.accstatz)
 	h.count("/healthz", h.healthz)
 	h.count("/stacksz", stacksz)
 	h.Mount("/metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
@@ -89,7 +107,14 @@ func (h *Handler) Mount(path string, handler http.Handler) {
 }
 
 // ServeHTTP serves one request.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.opts.Authorize != nil && !h.opts.Authorize(r) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="monitoring", charset="UTF-8"`)
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}
 
 // count serves path by f and counts its requests for /varz.
 func (h *Handler) count(path string, f http.HandlerFunc) {
@@ -126,68 +151,42 @@ func reply(w http.ResponseWriter, status int, body []byte) {
 	w.Write(body)
 }
 
-func (h *Handler) varz(*http.Request) (any, error) {
-	v := h.source.Varz()
+// Varz is Views.Varz with what only the HTTP listeners know.
+func (h *Handler) Varz() *Varz {
+	v := h.Views.Varz()
 	if h.opts.Complete != nil {
 		h.opts.Complete(v)
 	}
 	v.HTTPHost, v.HTTPPort, v.HTTPSPort, v.HTTPBasePath = h.opts.Host, h.opts.Port, h.opts.HTTPSPort, h.opts.BasePath
-	v.Mem, v.CPU = h.process.usage()
-	v.Cores, v.MaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
 	h.mu.Lock()
-	v.HTTPReqStats = make(map[string]uint64, len(h.stats))
+	defer h.mu.Unlock()
 	for p, n := range h.stats {
 		v.HTTPReqStats[p] = n
 	}
-	h.mu.Unlock()
-	return v, nil
+	return v
 }
 
-// healthz takes the parameters that ask after JetStream, which is not there: it
-// is not unhealthy for that.
 func (h *Handler) healthz(w http.ResponseWriter, r *http.Request) {
 	q := query{r.URL.Query()}
-	for _, name := range []string{"js-enabled", "js-enabled-only", "js-server-only", "js-meta-only", "details"} {
-		if _, err := q.bool(name); err != nil {
+	o := HealthzOptions{Account: q.Get("account"), Stream: q.Get("stream"), Consumer: q.Get("consumer")}
+	for _, p := range []struct {
+		name string
+		to   *bool
+	}{
+		{"js-enabled", &o.JSEnabled}, {"js-enabled-only", &o.JSEnabledOnly}, {"js-server-only", &o.JSServerOnly},
+		{"js-meta-only", &o.JSMetaOnly}, {"details", &o.Details},
+	} {
+		var err error
+		if *p.to, err = q.bool(p.name); err != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			w.Write([]byte(err.Error()))
 			return
 		}
 	}
-	details, _ := q.bool("details")
-	switch account, stream, consumer := q.Get("account"), q.Get("stream"), q.Get("consumer"); {
-	case account == "" && stream != "":
-		unhealthy(w, http.StatusBadRequest, "error", "BAD_REQUEST", `"account" must not be empty when checking stream health`, details)
-		return
-	case stream == "" && consumer != "":
-		unhealthy(w, http.StatusBadRequest, "error", "BAD_REQUEST", `"stream" must not be empty when checking consumer health`, details)
-		return
-	}
-	if err := h.source.Healthy(); err != nil {
-		unhealthy(w, http.StatusServiceUnavailable, "unavailable", "CONNECTION", err.Error(), details)
-		return
-	}
-	reply(w, http.StatusOK, []byte(`{"status":"ok"}`))
-}
-
-// unhealthy answers /healthz with an error, with its kind when details are asked
-// for.
-func unhealthy(w http.ResponseWriter, code int, status, kind, text string, details bool) {
-	type problem struct {
-		Kind string `json:"type"`
-		Text string `json:"error"`
-	}
-	v := struct {
-		Status string    `json:"status"`
-		Error  string    `json:"error,omitempty"`
-		Errors []problem `json:"errors,omitempty"`
-	}{Status: status}
-	if details {
-		v.Status, v.Errors = "error", []problem{{kind, text}}
-	} else {
-		v.Error = text
-	}
-	b, _ := json.Marshal(v)
+	z := h.Healthz(o)
+	code := z.Code
+	z.Code = 0
+	b, _ := json.Marshal(z)
 	reply(w, code, b)
 }
 
@@ -257,11 +256,14 @@ func (q query) page() (offset, limit int, err error) {
 	if offset, err = q.int("offset"); err != nil {
 		return 0, 0, err
 	}
-	if limit, err = q.int("limit"); err != nil {
-		return 0, 0, err
-	}
+	limit, err = q.int("limit")
+	return offset, limit, err
+}
+
+// page returns where a page begins and how long it is, from what was asked for.
+func page(offset, limit int) (int, int) {
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
-	return max(offset, 0), limit, nil
+	return max(offset, 0), limit
 }

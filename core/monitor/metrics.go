@@ -6,8 +6,7 @@ import (
 
 // collector turns a Varz into metrics at each scrape.
 type collector struct {
-	source   Source
-	process  *process
+	views    *Views
 	complete func(*Varz)
 }
 
@@ -49,7 +48,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) { ch <- descInfo }
 
 // Collect sends the metrics of one scrape.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	v := c.source.Varz()
+	v := c.views.source.Varz()
 	if c.complete != nil {
 		c.complete(v)
 	}
@@ -73,7 +72,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(descStalled, float64(v.StalledClients))
 	gauge(descPending, float64(v.PendingBytes))
 	counter(descCuts, float64(v.PendingCuts))
-	if mem, _ := c.process.usage(); mem > 0 {
+	if mem, _ := c.views.process.usage(); mem > 0 {
 		gauge(descMem, float64(mem))
 	}
 	for _, l := range v.Listeners {
@@ -102,7 +101,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descCertEnd, float64(at), l.Name, i.kind, i.name)
 		}
 	}
-	if r, ok := c.source.(Reasons); ok {
+	if r, ok := c.views.source.(Reasons); ok {
 		for reason, n := range r.ClosedByReason() {
 			counter(descClosed, float64(n), reason)
 		}

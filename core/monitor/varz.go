@@ -68,6 +68,8 @@ type Varz struct {
 	Tags              []string          `json:"tags,omitempty"`
 	Metadata          map[string]string `json:"metadata,omitempty"`
 	FeatureFlags      map[string]bool   `json:"feature_flags"`
+	OperatorsJWT      []string          `json:"trusted_operators_jwt,omitempty"`
+	OperatorsClaim    []any             `json:"trusted_operators_claim,omitempty"`
 	SystemAccount     string            `json:"system_account"`
 	SlowConsumerStats KindCounts        `json:"slow_consumer_stats"`
 	StaleStats        KindCounts        `json:"stale_connection_stats"`

@@ -251,6 +251,10 @@ func (t *Trust) Load(ctx context.Context, token string) (acc *Account, changed b
 	return t.use(acc, nil)
 }
 
+// Signs reports whether key, a public nkey, is an operator's or one of its signing
+// keys.
+func (t *Trust) Signs(key string) bool { return t.signers[key] }
+
 // Verify checks a token like Load and changes nothing. It returns the account's
 // public nkey.
 func (t *Trust) Verify(token string) (name string, err error) {

@@ -39,6 +39,7 @@ type Batch struct {
 	// looked for there last; once is for those that came for the first time.
 	missed []uint32
 	once   entry
+	trace  *Trace // of the message being published; nil for none
 	// verdicts are of permission sets; allows asks them.
 	verdicts verdicts
 	allows   func(*permission.Set, []byte) bool

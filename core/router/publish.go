@@ -2,6 +2,7 @@ package router
 
 import (
 	"math/bits"
+	"time"
 
 	"ganglion/core/account"
 	"ganglion/core/hook"
@@ -30,6 +31,8 @@ type Publisher interface {
 	// asks from the account acc: a JSON object, with everything there is to say
 	// when share is true.
 	AppendRequestor(b []byte, acc string, share bool) []byte
+	// RTT returns the round-trip time, 0 when unknown.
+	RTT() time.Duration
 }
 
 // Publish stages m, published by from in acc, for everybody interested: one
@@ -72,6 +75,9 @@ func (b *Batch) Publish(from Publisher, acc *account.Account, may *permission.Se
 func (b *Batch) deliver(from Publisher, sub *account.Subscription, m *wire.Msg) int {
 	if sub.Via != nil {
 		return b.deliverVia(from, sub, m)
+	}
+	if b.trace != nil {
+		return b.stageTraced(from, sub, m)
 	}
 	return b.stageFor(from, sub, m)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"ganglion/core/account"
 	"ganglion/core/hook"
@@ -21,6 +22,7 @@ type counting struct {
 }
 
 func (*counting) AppendRequestor(b []byte, _ string, _ bool) []byte { return b }
+func (*counting) RTT() time.Duration                                { return 0 }
 func (c *counting) Origin() *hook.Origin                            { return &hook.Origin{} }
 
 func (c *counting) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg) bool {

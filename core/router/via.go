@@ -28,7 +28,12 @@ func (b *Batch) deliverVia(from Publisher, sub *account.Subscription, m *wire.Ms
 		far := m.Subject
 		b.near = v.Near(b.near[:0], far)
 		m.Subject = b.near
-		n := b.stageFor(from, sub, m)
+		n := 0
+		if b.trace != nil {
+			n = b.shadowTraced(from, sub, m)
+		} else {
+			n = b.stageFor(from, sub, m)
+		}
 		m.Subject = far
 		return n
 	case v.Service != nil:
@@ -53,6 +58,9 @@ func (b *Batch) enter() *level {
 // publishIn stages m for everybody interested in acc, an account that it came to
 // by an import.
 func (b *Batch) publishIn(from Publisher, lv *level, acc *account.Account, m *wire.Msg) int {
+	if b.trace != nil {
+		return b.fanOut(from, &b.everybody(acc, m.Subject).res, m)
+	}
 	e := b.nested(lv, acc, m.Subject)
 	if sub := e.only; sub != nil {
 		return b.deliver(from, sub, m)
@@ -76,16 +84,29 @@ func (b *Batch) ask(from Publisher, s *account.ServiceImport, m *wire.Msg) int {
 			return 0
 		}
 	}
+	var x *account.Measure
 	if len(m.Reply) > 0 {
-		replies := s.To.Replies()
-		lv.reply = replies.Await(lv.reply[:0], s, m.Reply, time.Now().UnixNano(), nil)
+		now := time.Now().UnixNano()
+		x = b.measure(from, s, m, now)
+		lv.reply = s.To.Replies().Await(lv.reply[:0], s, m.Reply, now, x)
 		next.Reply = lv.reply
 	}
-	lv.data, next.HdrLen = b.appendInfo(lv.data[:0], from, s, m)
+	var dest []byte
+	if t := b.trace; t != nil {
+		dest = b.traceService(s, m.Subject, next.Subject)
+		if !s.Export.AllowTrace {
+			t.paused++
+			defer func() { t.paused-- }()
+		}
+	}
+	lv.data, next.HdrLen = b.appendInfo(lv.data[:0], from, s, m, dest)
 	next.Data = lv.data
 	n := b.publishIn(from, lv, s.To, &next)
 	if n == 0 && next.Reply != nil {
 		s.To.Replies().Forget(next.Reply)
+		if x != nil {
+			b.reportLatency(from, &account.Reply{Import: s, Measure: x}, statusNobody, descriptionNobody)
+		}
 	}
 	b.depth--
 	return n
@@ -93,8 +114,9 @@ func (b *Batch) ask(from Publisher, s *account.ServiceImport, m *wire.Msg) int {
 
 // appendInfo appends m's header block, with the field that says who asks in
 // place of any that came with it, and its payload. It returns the length of the
-// block. A service asked through another is told who asked the first.
-func (b *Batch) appendInfo(dst []byte, from Publisher, s *account.ServiceImport, m *wire.Msg) ([]byte, int) {
+// block. A service asked through another is told who asked the first. traceDest
+// replaces where the trace of the message goes, unless it is nil.
+func (b *Batch) appendInfo(dst []byte, from Publisher, s *account.ServiceImport, m *wire.Msg, traceDest []byte) ([]byte, int) {
 	head := m.Header()
 	chained := b.depth > 1 && wire.HeaderValue(head, requestInfo) != nil
 	switch {
@@ -102,11 +124,17 @@ func (b *Batch) appendInfo(dst []byte, from Publisher, s *account.ServiceImport,
 		return append(dst, m.Data...), m.HdrLen
 	case len(head) == 0:
 		dst = append(dst, "NATS/1.0\r\n"...)
+	case traceDest != nil:
+		dst = wire.AppendWithout(dst, wire.AppendWithout(nil, head[:len(head)-2], headerTraceDest), requestInfo)
 	default:
 		dst = wire.AppendWithout(dst, head[:len(head)-2], requestInfo)
 	}
 	dst = append(dst, requestInfo+": "...)
 	dst = from.AppendRequestor(dst, s.From.Name(), s.Import.Share)
+	if traceDest != nil {
+		dst = append(dst, "\r\n"+headerTraceDest+": "...)
+		dst = append(dst, traceDest...)
+	}
 	dst = append(dst, "\r\n\r\n"...)
 	n := len(dst)
 	return append(dst, m.Payload()...), n
@@ -120,6 +148,9 @@ func (b *Batch) answer(from Publisher, r *account.Replies, m *wire.Msg) int {
 	var ok bool
 	if lv.subject, ok = r.Take(lv.subject[:0], m.Subject, len(m.Payload()) == 0, &q); !ok {
 		return 0
+	}
+	if q.Measure != nil {
+		b.reportLatency(from, &q, statusOK, "")
 	}
 	next := *m
 	next.Subject = q.Subject

@@ -92,8 +92,9 @@ func (d *Daemon) start(ctx context.Context) error {
 	o := c.Broker
 	o.Logger, o.Host, o.Port = log, c.Host, addr.Port
 	if d.trust != nil {
-		o.Auth.Operator = d.trust.Trust
+		o.Auth.Operator, o.AccountStore = d.trust.Trust, d.trust.store
 	}
+	o.Reload = d.Reload
 	if d.broker, err = broker.New(o); err != nil {
 		return err
 	}
