@@ -58,6 +58,7 @@ type stage struct {
 	opts    options
 	env     serverEnv
 	product product
+	base    bool // the leg that a scenario of two Ganglions compares with
 	servers []*server
 }
 

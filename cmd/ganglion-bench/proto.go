@@ -10,6 +10,11 @@ import (
 const hello = `CONNECT {"verbose":false,"pedantic":false,"tls_required":false,"name":"bench","lang":"go","version":"1",` +
 	`"protocol":1,"echo":true,"headers":true,"no_responders":true}` + "\r\n"
 
+// helloAs is hello of a user with a password.
+func helloAs(user, pass string) string {
+	return fmt.Sprintf(`CONNECT {"user":%q,"pass":%q,%s`, user, pass, hello[len("CONNECT {"):])
+}
+
 // chunkBytes is the size of a publisher's write.
 const chunkBytes = 64 << 10
 

@@ -130,6 +130,10 @@ func (r *runner) pair(ctx context.Context, sc scenario, swapped bool) (p pair, e
 
 func (r *runner) leg(ctx context.Context, sc scenario, prod product) (leg, error) {
 	st := r.stage(prod)
+	if sc.self && prod == r.nats {
+		st = r.stage(r.ganglion)
+		st.base = true
+	}
 	defer settleMachine()
 	defer st.close()
 	return sc.run(ctx, st)

@@ -80,7 +80,14 @@ func (s *session) dial() (*conn, error) {
 }
 
 // dialOver is dial over another transport than the session's.
-func (s *session) dialOver(t transport) (*conn, error) {
+func (s *session) dialOver(t transport) (*conn, error) { return s.dialWith(t, hello) }
+
+// dialAs is dial for a user with a password.
+func (s *session) dialAs(user, pass string) (*conn, error) {
+	return s.dialWith(s.srv.over, helloAs(user, pass))
+}
+
+func (s *session) dialWith(t transport, hello string) (*conn, error) {
 	c, err := s.open(netip.Addr{}, t)
 	if err != nil {
 		return nil, err

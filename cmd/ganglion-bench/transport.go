@@ -13,6 +13,8 @@ type transport struct {
 	deflate   bool // websocket: negotiate permessage-deflate
 	single    bool // websocket: publishers put each op into a frame of its own
 	lean      bool // so many connections that none of them gets a buffer of its own
+
+	conf string // what else stands in the configuration of both servers
 }
 
 // layered is whether a connection needs more than TCP.
@@ -34,6 +36,11 @@ func (t transport) String() string {
 // need none. Handshakes get more time than by default: thousands of them share
 // two cores with their clients.
 func (t transport) config(web netip.AddrPort, id identity) string {
+	if t.conf != "" {
+		rest := t
+		rest.conf = ""
+		return t.conf + rest.config(web, id)
+	}
 	secure := fmt.Sprintf("tls { cert_file: %q, key_file: %q, timeout: 20 }", id.cert, id.key)
 	switch {
 	case !t.websocket && !t.secure:

@@ -17,6 +17,7 @@ type Authenticator struct {
 	opts     Options
 	accounts *account.Registry
 	cache    *PasswordCache
+	shared   *permission.Shared
 	now      func() time.Time
 	log      *slog.Logger
 	bcrypt   func(hash, password []byte) error

@@ -27,6 +27,7 @@ func newAuthenticator(o Options) (*Authenticator, error) {
 		opts:     o,
 		accounts: o.Accounts,
 		cache:    o.Cache,
+		shared:   o.Shared,
 		now:      o.Now,
 		log:      o.Logger,
 		bcrypt:   bcrypt.CompareHashAndPassword,
@@ -36,6 +37,9 @@ func newAuthenticator(o Options) (*Authenticator, error) {
 	}
 	if a.accounts == nil {
 		a.accounts = account.NewRegistry("")
+	}
+	if a.shared == nil {
+		a.shared = &permission.Shared{}
 	}
 	if a.cache == nil {
 		a.cache = &PasswordCache{Now: o.Now}
@@ -91,17 +95,11 @@ func (o *Options) check() error {
 }
 
 func (a *Authenticator) addUsers() error {
-	compiled := make(map[*permission.Spec]*permission.Permissions)
 	compile := func(s *permission.Spec) (*permission.Permissions, error) {
 		if s == nil {
 			return nil, nil
 		}
-		if p, ok := compiled[s]; ok {
-			return p, nil
-		}
-		p, err := permission.Compile(*s)
-		compiled[s] = p
-		return p, err
+		return a.shared.Compile(*s)
 	}
 	var err error
 	if a.single, err = compile(a.opts.Permissions); err != nil {

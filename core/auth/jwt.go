@@ -6,7 +6,6 @@ import (
 
 	"ganglion/core/account"
 	"ganglion/core/operator"
-	"ganglion/core/permission"
 )
 
 // maxImported bounds the accounts that one login loads, because one account
@@ -72,7 +71,7 @@ func (a *Authenticator) admitUser(u *operator.User, accountName string, p proof)
 	if err := allowedType(u.ConnectionTypes, p.typ); err != nil {
 		return nil, denied("user %s: %w", u.NKey, err)
 	}
-	perms, err := permission.Compile(u.Permissions)
+	perms, err := a.shared.Compile(u.Permissions)
 	if err != nil {
 		return nil, denied("user %s: %w", u.NKey, err)
 	}

@@ -81,6 +81,8 @@ type Options struct {
 	// Cache is shared with the Authenticator before a reload; nil is a new one.
 	Cache *PasswordCache
 
+	// Shared is shared with the Authenticator before a reload; nil is a new one.
+	Shared *permission.Shared
 	// Keys are the server's; auth callout needs them.
 	Keys *Keys
 	// ServerName, Host, Cluster and Tags tell auth callout about the server.
