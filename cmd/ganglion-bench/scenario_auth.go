@@ -50,7 +50,7 @@ func permConfig(with bool) string {
 	var b strings.Builder
 	b.WriteString("accounts {\n")
 	for i := range permAccounts {
-		fmt.Fprintf(&b, "  A%d { users: [ {user: p%d, password: x%s} {user: s%d, password: x%s} ] }\n", i, i, pub, i, sub)
+		fmt.Fprintf(&b, "  A%d { users: [ {user: p%d, password: x%s}, {user: s%d, password: x%s} ] }\n", i, i, pub, i, sub)
 	}
 	b.WriteString("}\n")
 	return b.String()

@@ -56,7 +56,7 @@ func newFloodUsers() (floodUsers, error) {
 		return floodUsers{}, fmt.Errorf("hash a password: %w", err)
 	}
 	return floodUsers{nkey: pub, config: fmt.Sprintf(
-		"authorization { users: [ {user: t, password: x} {user: b, password: %q} {nkey: %s} ] }\n", hash, pub)}, nil
+		"authorization { users: [ {user: t, password: x}, {user: b, password: %q}, {nkey: %s} ] }\n", hash, pub)}, nil
 }
 
 func floodLeg(s *session, st *stage, u floodUsers) (leg, error) {

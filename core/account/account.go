@@ -1,11 +1,11 @@
 package account
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"ganglion/core/hook"
-	"ganglion/core/permission"
 	"ganglion/core/subject"
 	"ganglion/core/sublist"
 )
@@ -122,28 +122,33 @@ func (a *Account) Generation(subject []byte) *atomic.Uint64 { return a.list.Gene
 // Match fills r for a message on subject, after mapping. reader is the caller's
 // reader number.
 func (a *Account) Match(reader int, subj []byte, r *Result) {
-	a.MatchFor(reader, subj, r, (*permission.Set).Allows)
+	if a.MatchAll(reader, subj, r) {
+		r.Filter(func(s *Subscription) bool {
+			if s.Via != nil {
+				return s.DeniesFar(subj)
+			}
+			return s.Denies(subj)
+		})
+	}
 }
 
-// MatchFor is Match for a caller who remembers what allows, which is
-// (*permission.Set).Allows, said before.
-func (a *Account) MatchFor(reader int, subj []byte, r *Result, allows func(*permission.Set, []byte) bool) {
+// MatchAll is Match with those who must not be given the message as well, and
+// reports whether there may be any.
+func (a *Account) MatchAll(reader int, subj []byte, r *Result) (filtered bool) {
 	a.list.Match(reader, subj, &r.Result)
-	if a.filtered.Load() {
-		r.filter(subj, allows)
-	}
 	r.Chain = nil
 	if hs := a.hooks.Load(); hs != nil {
 		r.Chain = chain(*hs, subj)
 	}
+	return a.filtered.Load()
 }
 
-// filter leaves out whoever must not be given messages on subj.
-func (r *Result) filter(subj []byte, allows func(*permission.Set, []byte) bool) {
-	r.Plain = undenied(r.Plain, subj, allows)
+// Filter leaves out the subscriptions that denied reports.
+func (r *Result) Filter(denied func(*Subscription) bool) {
+	r.Plain = slices.DeleteFunc(r.Plain, denied)
 	for i := 0; i < len(r.Groups); {
 		g := &r.Groups[i]
-		g.Members = undenied(g.Members, subj, allows)
+		g.Members = slices.DeleteFunc(g.Members, denied)
 		if len(g.Members) > 0 {
 			i++
 			continue
@@ -153,22 +158,6 @@ func (r *Result) filter(subj []byte, allows func(*permission.Set, []byte) bool) 
 		r.Groups[i], r.Groups[last] = r.Groups[last], r.Groups[i]
 		r.Groups = r.Groups[:last]
 	}
-}
-
-// undenied returns those of subs that may be given messages on subj, in place.
-func undenied(subs []*Subscription, subj []byte, allows func(*permission.Set, []byte) bool) []*Subscription {
-	kept := subs[:0]
-	for i, s := range subs {
-		if s.denied(subj, allows) {
-			continue
-		}
-		if len(kept) != i {
-			subs[len(kept)] = s
-		}
-		kept = subs[:len(kept)+1]
-	}
-	clear(subs[len(kept):])
-	return kept
 }
 
 func chain(hs []binding, subj []byte) *hook.Chain {

@@ -51,6 +51,12 @@ type ServiceImport struct {
 // Far appends what To calls subj, which Near matches.
 func (s *ServiceImport) Far(dst, subj []byte) []byte { return s.bridge.toFar(dst, subj) }
 
+// Back returns the service by which who gets an answer may answer that in turn.
+func (s *ServiceImport) Back() *ServiceImport {
+	e := &Export{Kind: Service, Response: s.Export.Response, Threshold: s.Export.Threshold}
+	return &ServiceImport{From: s.To, To: s.From, Import: s.Import, Export: e}
+}
+
 // setImports replaces what a imports. What stays the same goes on undisturbed.
 func (a *Account) setImports(streams []*stream, services []*ServiceImport) {
 	a.importing.Lock()

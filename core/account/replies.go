@@ -126,10 +126,10 @@ func (r *Replies) Await(dst []byte, imp *ServiceImport, subj []byte, now int64, 
 }
 
 // Take returns in q what is known of the answer that came on subj, whose bytes it
-// appends to dst and q refers to; false when none is awaited. last says that the
-// message is the last answer of those that end by an empty one. What a service
-// answers once is forgotten then.
-func (r *Replies) Take(dst, subj []byte, last bool, q *Reply) ([]byte, bool) {
+// appends to dst and q refers to; false when none is awaited at now, in unix
+// nanoseconds. last says that the answer is empty, which is the last one wherever
+// there may be many. What a service answers once is forgotten then.
+func (r *Replies) Take(dst, subj []byte, last bool, now int64, q *Reply) ([]byte, bool) {
 	id, ok := parseID(subj[min(len(r.prefix), len(subj)):])
 	if !ok {
 		return dst, false
@@ -138,21 +138,15 @@ func (r *Replies) Take(dst, subj []byte, last bool, q *Reply) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.byID[id]
-	if x == nil {
+	if x == nil || x.due <= now { // Expire tells of one that is too late
 		return dst, false
 	}
 	*q = Reply{Import: x.Import, Measure: x.Measure}
 	x.Measure = nil // the first answer counts
 	dst = append(dst, x.Subject...)
 	q.Subject = dst[len(dst)-len(x.Subject):]
-	switch x.Import.Export.Response {
-	case Singleton:
+	if last || x.Import.Export.Response == Singleton {
 		s.drop(x)
-	case Chunked:
-		if last {
-			s.drop(x)
-		}
-	case Streamed: // until its time is over
 	}
 	return dst, true
 }

@@ -34,7 +34,7 @@ type Response uint8
 
 const (
 	Singleton Response = iota // one message
-	Streamed                  // any number
+	Streamed                  // any number, the last of them empty if there is a last
 	Chunked                   // any number, the last of them empty
 )
 

@@ -104,18 +104,17 @@ func (s *Subscription) Denies(subj []byte) bool {
 	return deny != nil && !deny.Allows(subj)
 }
 
-// denied reports whether s must not be given what was published on subj.
-func (s *Subscription) denied(subj []byte, allows func(*permission.Set, []byte) bool) bool {
-	root := s.Root()
-	deny := root.deny.Load()
-	if deny == nil {
-		return false
+// DeniesFar is Denies for messages that come as subj in the account that s stands
+// in, which a shadow's root knows by another name.
+func (s *Subscription) DeniesFar(subj []byte) bool {
+	if s.Root() == s || s.deny.Load() == nil && s.Root().deny.Load() == nil {
+		return s.Denies(subj)
 	}
-	if s != root {
-		subj = s.Via.Near(nil, subj)
-	}
-	return !allows(deny, subj)
+	return s.Denies(s.Via.Near(nil, subj))
 }
+
+// Denials returns the filter of s, nil for none.
+func (s *Subscription) Denials() *permission.Set { return s.deny.Load() }
 
 // Filter has s not be given what deny does not allow; nil is no filter. For a
 // subscription that is in its account already it takes hold with

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"ganglion/core/account"
-	"ganglion/core/permission"
 	"ganglion/core/wire"
 )
 
@@ -40,12 +39,13 @@ type Batch struct {
 	missed []uint32
 	once   entry
 	trace  *Trace // of the message being published; nil for none
-	// verdicts are of permission sets; allows asks them.
-	verdicts verdicts
-	allows   func(*permission.Set, []byte) bool
+	// verdicts are those of permission sets on subjects, by the subject's hash.
+	verdicts [][2]verdict
 	// depth counts the accounts that the message being published has come
 	// through; levels has room for each, second is the cache of the first.
 	depth  int
+	asked  int              // of these, how many are services
+	home   *account.Account // where a message came from that goes through others
 	levels []*level
 	second []entry
 
@@ -74,10 +74,7 @@ type Counters struct {
 // New returns a Batch. reader is a small number that few other batches in use
 // at the same time share; it selects the lock under which interest is looked up.
 func New(reader int, c *Counters) *Batch {
-	b := &Batch{reader: reader, seed: maphash.MakeSeed(), rng: rand.NewPCG(rand.Uint64(), rand.Uint64()), counter: c}
-	b.verdicts.seed = b.seed
-	b.allows = b.verdicts.allows
-	return b
+	return &Batch{reader: reader, seed: maphash.MakeSeed(), rng: rand.NewPCG(rand.Uint64(), rand.Uint64()), counter: c}
 }
 
 // Borrowed reports whether staged deliveries refer to published bytes.

@@ -26,6 +26,7 @@ type entry struct {
 	acc     *account.Account
 	gen     *atomic.Uint64
 	seen    uint64 // value of gen at the time of the match
+	hash    uint64 // of subject
 	subject []byte
 	res     account.Result
 	only    *account.Subscription // the one receiver, where there is just that
@@ -39,7 +40,7 @@ type entry struct {
 // allowed reports whether may allows the subject.
 func (e *entry) allowed(b *Batch, may *permission.Set) bool {
 	if e.may != may {
-		e.may, e.yes = may, b.verdicts.allows(may, e.subject)
+		e.may, e.yes = may, b.verdictOf(e.subject, e.hash).allows(may, e.subject)
 	}
 	return e.yes
 }
@@ -55,20 +56,22 @@ type level struct {
 // at hand: those of outer levels are still in use.
 func (b *Batch) nested(lv *level, acc *account.Account, subject []byte) *entry {
 	e := &lv.found
+	sum := maphash.Bytes(b.seed, subject)
 	if b.depth == 1 { // most imports lead no further, so they have a cache
 		if b.second == nil {
 			b.second = make([]entry, secondSize)
 		}
-		e = &b.second[b.hash(acc, subject)%secondSize]
+		e = &b.second[(sum^mixed(acc))%secondSize]
 	}
 	if e.acc == acc && string(e.subject) == string(subject) && e.gen.Load() == e.seen {
 		return e
 	}
-	return e.match(b, acc, subject)
+	return e.match(b, acc, subject, sum)
 }
 
-func (b *Batch) hash(acc *account.Account, subject []byte) uint64 {
-	return maphash.Bytes(b.seed, subject) ^ uint64(uintptr(unsafe.Pointer(acc))>>4)*0x9E3779B97F4A7C15
+// mixed is what an account adds to the hash of its subjects. Objects don't move.
+func mixed(acc *account.Account) uint64 {
+	return uint64(uintptr(unsafe.Pointer(acc))>>4) * 0x9E3779B97F4A7C15
 }
 
 // interest returns who gets messages on subject in acc. A subject takes its
@@ -81,11 +84,12 @@ func (b *Batch) interest(acc *account.Account, subject []byte) *entry {
 	if b.cache == nil {
 		b.cache, b.missed = make([]entry, cacheSize), make([]uint32, cacheSize)
 	}
-	h := b.hash(acc, subject)
+	sum := maphash.Bytes(b.seed, subject)
+	h := sum ^ mixed(acc)
 	i, check := h%cacheSize, uint32(h>>32)|1
 	if b.missed[i] != check {
 		b.missed[i] = check
-		b.last = b.once.match(b, acc, subject)
+		b.last = b.once.match(b, acc, subject, sum)
 		return b.last
 	}
 	e := &b.cache[i]
@@ -93,11 +97,11 @@ func (b *Batch) interest(acc *account.Account, subject []byte) *entry {
 	if e.acc == acc && string(e.subject) == string(subject) && e.gen.Load() == e.seen {
 		return e
 	}
-	return e.match(b, acc, subject)
+	return e.match(b, acc, subject, sum)
 }
 
 // match fills e anew.
-func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
+func (e *entry) match(b *Batch, acc *account.Account, subject []byte, h uint64) *entry {
 	if cap(e.res.Plain) > keepResult {
 		e.res = account.Result{}
 	}
@@ -107,8 +111,10 @@ func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
 	e.acc, e.subject = acc, append(e.subject[:0], subject...)
 	e.gen = acc.Generation(subject)
 	e.seen = e.gen.Load()
-	acc.MatchFor(b.reader, subject, &e.res, b.allows)
-	e.may = nil
+	e.may, e.hash = nil, h
+	if acc.MatchAll(b.reader, subject, &e.res) {
+		filter(&e.res, subject, b.verdictOf(subject, h))
+	}
 	e.only, e.nobody = nil, e.res.Empty() && e.res.Chain == nil
 	if len(e.res.Plain) == 1 && len(e.res.Groups) == 0 && e.res.Chain == nil {
 		e.only = e.res.Plain[0]

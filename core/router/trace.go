@@ -221,7 +221,7 @@ func (b *Batch) PublishTraced(from Publisher, acc *account.Account, may *permiss
 // it: a trace says so.
 func (b *Batch) everybody(acc *account.Account, subject []byte) *entry {
 	e := &entry{acc: acc, subject: subject}
-	acc.MatchFor(b.reader, subject, &e.res, func(*permission.Set, []byte) bool { return true })
+	acc.MatchAll(b.reader, subject, &e.res)
 	return e
 }
 

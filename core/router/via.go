@@ -2,6 +2,8 @@ package router
 
 import (
 	"bytes"
+	"encoding/json"
+	"strconv"
 	"time"
 
 	"ganglion/core/account"
@@ -75,12 +77,16 @@ func (b *Batch) publishIn(from Publisher, lv *level, acc *account.Account, m *wi
 // service.
 func (b *Batch) ask(from Publisher, s *account.ServiceImport, m *wire.Msg) int {
 	lv := b.enter()
+	if b.depth == 1 {
+		b.home = s.From
+	}
+	b.asked++
+	defer func() { b.depth--; b.asked-- }()
 	lv.subject = s.Far(lv.subject[:0], m.Subject)
 	next := wire.Msg{Subject: lv.subject}
 	if mp := s.To.Map(lv.subject); mp != nil {
 		lv.mapped = mp.Append(lv.mapped[:0], lv.subject, uint32(b.rng.Uint64()>>32))
 		if next.Subject = lv.mapped; len(lv.mapped) == 0 {
-			b.depth--
 			return 0
 		}
 	}
@@ -108,21 +114,20 @@ func (b *Batch) ask(from Publisher, s *account.ServiceImport, m *wire.Msg) int {
 			b.reportLatency(from, &account.Reply{Import: s, Measure: x}, statusNobody, descriptionNobody)
 		}
 	}
-	b.depth--
 	return n
 }
 
 // appendInfo appends m's header block, with the field that says who asks in
 // place of any that came with it, and its payload. It returns the length of the
-// block. A service asked through another is told who asked the first. traceDest
-// replaces where the trace of the message goes, unless it is nil.
+// block. A block that is not well-formed is left out, or it might say who asks to
+// a service that reads it otherwise. A service asked through another is told who
+// asked the first. traceDest replaces where the trace of the message goes, unless
+// it is nil.
 func (b *Batch) appendInfo(dst []byte, from Publisher, s *account.ServiceImport, m *wire.Msg, traceDest []byte) ([]byte, int) {
 	head := m.Header()
-	chained := b.depth > 1 && wire.HeaderValue(head, requestInfo) != nil
 	switch {
-	case chained || len(head) > 0 && !bytes.HasSuffix(head, []byte("\r\n\r\n")): // not a block that we could add to
-		return append(dst, m.Data...), m.HdrLen
-	case len(head) == 0:
+	case !bytes.HasPrefix(head, []byte("NATS/1.0")) || !bytes.HasSuffix(head, []byte("\r\n\r\n")):
+		// None, or one that says who knows what to whom.
 		dst = append(dst, "NATS/1.0\r\n"...)
 	case traceDest != nil:
 		dst = wire.AppendWithout(dst, wire.AppendWithout(nil, head[:len(head)-2], headerTraceDest), requestInfo)
@@ -130,7 +135,11 @@ func (b *Batch) appendInfo(dst []byte, from Publisher, s *account.ServiceImport,
 		dst = wire.AppendWithout(dst, head[:len(head)-2], requestInfo)
 	}
 	dst = append(dst, requestInfo+": "...)
-	dst = from.AppendRequestor(dst, s.From.Name(), s.Import.Share)
+	if first := wire.HeaderValue(head, requestInfo); b.asked > 1 && first != nil {
+		dst = appendVia(dst, first, s.From.Name())
+	} else {
+		dst = from.AppendRequestor(dst, b.home.Name(), s.Import.Share)
+	}
 	if traceDest != nil {
 		dst = append(dst, "\r\n"+headerTraceDest+": "...)
 		dst = append(dst, traceDest...)
@@ -140,19 +149,56 @@ func (b *Batch) appendInfo(dst []byte, from Publisher, s *account.ServiceImport,
 	return append(dst, m.Payload()...), n
 }
 
+// appendVia appends info, which says who asked the first of several services,
+// with the account by which the last of them is asked.
+func appendVia(dst, info []byte, acc string) []byte {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(info, &m) != nil {
+		return append(dst, info...)
+	}
+	const key = `"acc":`
+	at := bytes.Index(info, []byte(key))
+	if at < 0 {
+		return append(dst, info...)
+	}
+	at += len(key) + len(m["acc"])
+	dst = append(append(dst, info[:at]...), `,"svc":`...)
+	dst = strconv.AppendQuote(dst, acc)
+	rest := info[at:]
+	if old := m["svc"]; old != nil {
+		rest = bytes.TrimPrefix(rest, append([]byte(`,"svc":`), old...))
+	}
+	return append(dst, rest...)
+}
+
 // answer has the answer of a service go on to who asked.
 func (b *Batch) answer(from Publisher, r *account.Replies, m *wire.Msg) int {
 	lv := b.enter()
 	defer func() { b.depth-- }()
 	var q account.Reply
 	var ok bool
-	if lv.subject, ok = r.Take(lv.subject[:0], m.Subject, len(m.Payload()) == 0, &q); !ok {
+	now := time.Now().UnixNano()
+	if lv.subject, ok = r.Take(lv.subject[:0], m.Subject, len(m.Data) == 0, now, &q); !ok {
 		return 0
+	}
+	if b.depth == 1 {
+		b.home = q.Import.To
 	}
 	if q.Measure != nil {
 		b.reportLatency(from, &q, statusOK, "")
 	}
 	next := *m
 	next.Subject = q.Subject
-	return b.publishIn(from, lv, q.Import.From, &next)
+	if len(m.Reply) == 0 {
+		return b.publishIn(from, lv, q.Import.From, &next)
+	}
+	// The answer asks in turn; who gets it can't reach the subject itself.
+	replies := q.Import.From.Replies()
+	lv.reply = replies.Await(lv.reply[:0], q.Import.Back(), m.Reply, now, nil)
+	next.Reply, next.Tail = lv.reply, nil
+	n := b.publishIn(from, lv, q.Import.From, &next)
+	if n == 0 {
+		replies.Forget(next.Reply)
+	}
+	return n
 }
