@@ -109,23 +109,16 @@ func serviceImport() scenario {
 		kind:   latency,
 		floors: []floor{atMost("x.cpu", 0.4), atMost("x.hop", 0.4)},
 		run: func(ctx context.Context, st *stage) (leg, error) {
-			return st.over(ctx, transport{conf: importConfig}, func(s *session) (leg, error) {
-				direct, err := importLeg(s, st.opts, "svc")
-				if err != nil {
-					return leg{}, err
-				}
-				for _, c := range s.conns {
-					c.close()
-				}
-				next := newSession(ctx, s.srv)
-				defer next.close()
-				l, err := importLeg(next, st.opts, "app")
-				if cause := next.err(); cause != nil {
-					err = cause
-				}
-				l.Extra = map[string]float64{"hop": l.CPU - direct.CPU}
-				return l, err
-			})
+			as := func(user string) (leg, error) {
+				return st.over(ctx, transport{conf: importConfig}, func(s *session) (leg, error) { return importLeg(s, st.opts, user) })
+			}
+			direct, err := as("svc")
+			if err != nil {
+				return leg{}, err
+			}
+			l, err := as("app")
+			l.Extra = map[string]float64{"hop": l.CPU - direct.CPU}
+			return l, err
 		},
 	}
 }

@@ -122,6 +122,9 @@ func (a *Authenticator) addUsers() error {
 		if perms == nil {
 			perms = u.DefaultPermissions
 		}
+		if perms == nil && spec.Account == "" {
+			perms = a.opts.Permissions
+		}
 		if u.perms, err = compile(perms); err != nil {
 			return fmt.Errorf("user %q: %w", u.key(), err)
 		}

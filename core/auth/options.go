@@ -34,8 +34,9 @@ type Options struct {
 	Token string
 	// User and Password are the single user; the password plain or bcrypt.
 	User, Password string
-	// Permissions are those of the single user, of token holders, and of
-	// everybody where nobody must authenticate; nil is all.
+	// Permissions are those of the single user, of token holders, of everybody
+	// where nobody must authenticate, and of Users without an Account that have
+	// none; nil is all.
 	Permissions *permission.Spec
 	// Timeout is how long a client may take to send its CONNECT; 0 is
 	// DefaultTimeout.

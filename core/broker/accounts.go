@@ -29,7 +29,7 @@ func (o *Options) specs() []account.Spec {
 // authenticator returns who decides about logins by o.
 func (b *Broker) authenticator(o *Options) (*auth.Authenticator, error) {
 	a := o.Auth
-	a.Accounts, a.Keys, a.ServerName, a.Host, a.Tags, a.Logger, a.Cache = b.accounts, b.keys, o.ServerName, o.Host, o.Tags, o.Logger, b.passwords
+	a.Accounts, a.Keys, a.ServerName, a.Host, a.Tags, a.Logger, a.Cache, a.Shared = b.accounts, b.keys, o.ServerName, o.Host, o.Tags, o.Logger, &b.passwords, &b.permissions
 	switch {
 	case a.Callout != nil:
 		c := *a.Callout

@@ -17,6 +17,7 @@ import (
 	"ganglion/core/client"
 	"ganglion/core/conn"
 	"ganglion/core/local"
+	"ganglion/core/permission"
 	"ganglion/core/router"
 	"ganglion/core/wire"
 )
@@ -50,19 +51,20 @@ func TLSServer(nc net.Conn, cfg *tls.Config) net.Conn { return conn.TLSServer(nc
 
 // Broker is a running broker. Create it with New and end it with Shutdown.
 type Broker struct {
-	keys      *auth.Keys
-	start     time.Time
-	log       *slog.Logger
-	loop      *conn.Loop
-	clients   *client.Manager
-	accounts  *account.Registry
-	global    *account.Account
-	events    *events
-	pool      *auth.Pool
-	failures  *auth.Failures
-	passwords *auth.PasswordCache
-	counters  router.Counters
-	opts      atomic.Pointer[Options]
+	keys        *auth.Keys
+	start       time.Time
+	log         *slog.Logger
+	loop        *conn.Loop
+	clients     *client.Manager
+	accounts    *account.Registry
+	global      *account.Account
+	events      *events
+	pool        *auth.Pool
+	failures    *auth.Failures
+	passwords   auth.PasswordCache
+	permissions permission.Shared
+	counters    router.Counters
+	opts        atomic.Pointer[Options]
 
 	mu        sync.Mutex
 	listeners map[net.Listener]*atomic.Pointer[Endpoint]
@@ -83,7 +85,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, done: make(chan struct{}), stop: make(chan struct{}),
-		accounts: account.NewRegistry(o.SystemAccount), failures: &auth.Failures{}, passwords: &auth.PasswordCache{},
+		accounts: account.NewRegistry(o.SystemAccount), failures: &auth.Failures{},
 	}
 	b.loaded = b.start
 	if b.keys, err = auth.NewKeys(); err != nil {
@@ -162,6 +164,9 @@ func (b *Broker) settings(o *Options, a *auth.Authenticator) *client.Settings {
 		PingInterval: o.PingInterval, PingMax: o.PingMax,
 		NoHeaders: o.NoHeaders, NoStall: o.NoFastProducerStall, Trace: o.Trace, MaxTraced: o.MaxTraced,
 		Connect: o.Connect, Subscribe: o.Subscribe, Log: b.log,
+	}
+	if l := &o.RateLimits; !l.None() {
+		s.RateLimits = l
 	}
 	s.Info = wire.Info{
 		ServerID: b.keys.ID, ServerName: o.ServerName, Version: wire.Version, Proto: 1, GitCommit: o.GitCommit, Go: runtime.Version(),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,10 @@ type events struct {
 	service atomic.Pointer[event.Service]
 	reload  func() error
 	claims  event.Claims
+
+	mu     sync.Mutex       // guards what follows
+	former []*event.Service // of accounts that are the system account no more
+	ended  bool
 }
 
 // newEvents returns the events of b.
@@ -66,8 +71,14 @@ func (e *events) start() error {
 
 // stop announces the shutdown and ends the services.
 func (e *events) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
 	if s := e.service.Load(); s != nil {
 		s.Shutdown()
+		s.Close()
+	}
+	for _, s := range e.former {
 		s.Close()
 	}
 }
@@ -87,10 +98,23 @@ func (e *events) serverInfo() any {
 	return struct{}{}
 }
 
-// adopt takes over what a reload changed of the server itself.
+// adopt takes over what a reload changed of the server itself, and moves to
+// another system account.
 func (e *events) adopt() {
-	if s := e.service.Load(); s != nil {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.service.Load()
+	if s == nil || e.ended {
+		return
+	}
+	if s.System() == e.broker.accounts.System() {
 		s.SetIdentity(e.broker.identity())
+		return
+	}
+	s.End() // it may be what the reload came from
+	e.former = append(e.former, s)
+	if err := e.start(); err != nil {
+		e.broker.log.Error("the system account has no services", "error", err)
 	}
 }
 

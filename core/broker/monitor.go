@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"ganglion/core/account"
-	"ganglion/core/client"
 	"ganglion/core/event"
 	"ganglion/core/monitor"
 	"ganglion/core/operator"
@@ -43,18 +42,17 @@ func (b *Broker) Varz() *monitor.Varz {
 		Subscriptions: b.SublistStats("").NumSubs, ConfigLoadTime: loaded.UTC(), ConfigDigest: o.ConfigDigest, Tags: o.Tags, Metadata: o.Metadata,
 		FeatureFlags: featureFlags(), SystemAccount: b.SystemAccount(),
 		SlowConsumerStats: monitor.KindCounts{Clients: slow}, StaleStats: monitor.KindCounts{Clients: st.Stale},
-		GanglionVersion: o.Version, PendingBytes: pending, MaxPendingTotal: max(o.MaxPendingTotal, 0), PendingCuts: cuts,
+		GanglionVersion: o.Version, PendingBytes: pending, MaxPendingTotal: max(o.MaxPendingTotal, 0), PendingCuts: cuts, RateLimits: b.rateLimits(),
 	}
 }
 
 // operators returns the operators' JWTs, as far as t tells them, and what they
 // say.
 func operators(t *operator.Trust) (tokens []string, claims []any) {
-	o, ok := any(t).(interface{ Operators() []string })
-	if t == nil || !ok {
+	if t == nil {
 		return nil, nil
 	}
-	for _, token := range o.Operators() {
+	for _, token := range t.Operators() {
 		if c, err := jwt.DecodeOperatorClaims(token); err == nil {
 			tokens, claims = append(tokens, token), append(claims, c)
 		}
@@ -156,8 +154,13 @@ func (b *Broker) Healthy() error {
 // ClosedByReason counts ended connections (monitor.Reasons).
 func (b *Broker) ClosedByReason() map[string]uint64 { return b.clients.ClosedByReason() }
 
-// Monitor returns the HTTP handler that shows b.
-func (b *Broker) Monitor(o monitor.Options) *monitor.Handler { return monitor.New(b, o) }
+// Monitor returns the HTTP handler that shows b. VARZ of the system account shows
+// what the last one knows of its listeners.
+func (b *Broker) Monitor(o monitor.Options) *monitor.Handler {
+	h := monitor.New(b, o)
+	b.events.shown.Store(h)
+	return h
+}
 
 // SystemAccount returns the system account's name (monitor.Source).
 func (b *Broker) SystemAccount() string { return b.accounts.System().Name() }
@@ -263,16 +266,16 @@ func imported(i *account.Import, near string) monitor.Import {
 // mapped returns mappings by their source, as far as they tell it.
 func mapped(ms []*subject.Mapping) map[string][]monitor.Mapped {
 	by := map[string][]monitor.Mapped{}
-	for _, m := range ms {
-		d, ok := any(m).(interface {
-			Source() string
-			Dests() []subject.Dest
-		})
-		if !ok {
-			continue
-		}
+	for _, d := range ms {
+		src, rest := d.Source(), 100 // what is over keeps its subject
 		for _, to := range d.Dests() {
-			by[d.Source()] = append(by[d.Source()], monitor.Mapped{Subject: to.Subject, Weight: to.Weight, Cluster: to.Cluster})
+			by[src] = append(by[src], monitor.Mapped{Subject: to.Subject, Weight: to.Weight, Cluster: to.Cluster})
+			if rest -= to.Weight; to.Subject == src {
+				rest = 0
+			}
+		}
+		if rest > 0 {
+			by[src] = append(by[src], monitor.Mapped{Subject: src, Weight: rest})
 		}
 	}
 	return by
@@ -289,14 +292,10 @@ func (b *Broker) AccountStats(names []string) []monitor.AccountStat {
 		at[a] = len(list)
 		list = append(list, monitor.AccountStat{Account: a.Name(), Name: nameTag(a.Spec()), NumSubs: a.Stats().Count})
 	}
-	if e, ok := any(b.clients).(interface {
-		EndedIn() map[*account.Account]client.Totals
-	}); ok {
-		for a, t := range e.EndedIn() {
-			if k, ok := at[a]; ok {
-				list[k].Sent.MsgBytes = monitor.MsgBytes{Msgs: t.OutMsgs, Bytes: t.OutBytes}
-				list[k].Received.MsgBytes = monitor.MsgBytes{Msgs: t.InMsgs, Bytes: t.InBytes}
-			}
+	for a, t := range b.clients.EndedIn() {
+		if k, ok := at[a]; ok {
+			list[k].Sent.MsgBytes = monitor.MsgBytes{Msgs: t.OutMsgs, Bytes: t.OutBytes}
+			list[k].Received.MsgBytes = monitor.MsgBytes{Msgs: t.InMsgs, Bytes: t.InBytes}
 		}
 	}
 	for _, c := range b.clients.Clients() {

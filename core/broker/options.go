@@ -11,6 +11,7 @@ import (
 	"ganglion/core/account"
 	"ganglion/core/auth"
 	"ganglion/core/hook"
+	"ganglion/core/limit"
 	"ganglion/core/operator"
 	"ganglion/core/subject"
 	"ganglion/core/wire"
@@ -80,6 +81,10 @@ type Options struct {
 	PingMax          int           // unanswered PINGs before a connection is stale; 0 is DefaultPingMax
 	MaxClosed        int           // ended connections remembered for monitoring; 0 is DefaultMaxClosed
 
+	// RateLimits bound how much clients may send. The system account and
+	// connections inside the process are exempt.
+	RateLimits limit.Limits
+
 	LameDuckDuration time.Duration // over which clients are closed; 0 is DefaultLameDuckDuration
 	LameDuckGrace    time.Duration // before the first is closed; 0 is DefaultLameDuckGrace, negative none
 
@@ -139,6 +144,9 @@ func (o Options) normal() (Options, error) {
 		return o, fmt.Errorf("max_payload (%d) cannot be higher than max_pending (%d); raise max_pending", o.MaxPayload, o.MaxPending)
 	case o.MaxPayload < 0 || o.MaxControlLine < 0 || o.MaxPending < 0 || o.WriteDeadline < 0 || o.PingInterval < 0 || o.PingMax < 0:
 		return o, fmt.Errorf("a limit is negative; use 0 for its default")
+	}
+	if err := o.RateLimits.Check(); err != nil {
+		return o, err
 	}
 	return o, nil
 }

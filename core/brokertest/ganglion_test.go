@@ -17,10 +17,6 @@ import (
 // key that Ganglion does not have yet, which is an error there that says so.
 func notYet(t testing.TB, s *brokertest.Script) string {
 	t.Helper()
-	switch s.Name { // what its configuration does not show
-	case "an answer to a request of the account":
-		return "the system account's services are not built yet"
-	}
 	file := filepath.Join(t.TempDir(), "server.conf")
 	if err := os.WriteFile(file, []byte(s.Config), 0o600); err != nil {
 		t.Fatal(err)

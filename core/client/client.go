@@ -70,6 +70,7 @@ type Client struct {
 	grant     atomic.Pointer[grant]
 	responses atomic.Pointer[responses] // nil without flagResponses
 	who       atomic.Pointer[identity]  // nil before CONNECT
+	meter     atomic.Pointer[meter]     // nil until there are rate limits
 
 	// Copies of the reader's counters, and clocks.
 	in       struct{ msgs, bytes atomic.Int64 }
@@ -199,18 +200,31 @@ func (c *Client) SendLameDuck() {
 
 // Consume parses and executes whole ops (conn.Handler).
 func (c *Client) Consume(batch conn.Batch, data []byte) (int, error) {
-	b := batch.(*router.Batch)
+	mt := c.meter.Load()
+	if mt != nil && c.holding(mt) {
+		return 0, nil
+	}
+	used, err := c.consume(batch.(*router.Batch), data)
+	if mt = c.meter.Load(); mt != nil {
+		c.consumed(mt, used)
+	}
+	return used, err
+}
+
+// consume is Consume of a session that is not held.
+func (c *Client) consume(b *router.Batch, data []byte) (int, error) {
 	s := c.m.Settings()
 	if a := c.shake.attempt; a != nil {
 		if c.conn.Suspended() {
 			return 0, nil
 		}
 		c.shake.attempt = nil
-		if err := c.connected(b, s, &a.opts, a.id, a.err); err != nil {
+		if err := c.connected(b, s, &a.opts, a.id, a.err); err != nil || c.conn.Suspended() {
 			return 0, err
 		}
 	}
 	c.configure(s)
+	mt := c.metered(s)
 	op := &b.Op
 	used := 0
 	for used < len(data) {
@@ -226,16 +240,31 @@ func (c *Client) Consume(batch conn.Batch, data []byte) (int, error) {
 		if op.Kind == wire.None {
 			continue
 		}
+		verdict := passed
+		if mt != nil {
+			if verdict = c.pass(b, s, mt, op); verdict == waits {
+				return used - n, nil
+			}
+		}
 		if s.Trace {
 			c.trace(s, op)
+		}
+		switch verdict {
+		case dropped:
+			continue
+		case fatal:
+			return used, errClosed
 		}
 		if op.Kind == wire.Pub && !c.has(flagAwaitAuth) {
 			c.worked = true
 			c.publish(b, s, &op.Msg)
 			continue
 		}
-		if err := c.execute(b, s, op); err != nil || c.shake.attempt != nil {
+		if err := c.execute(b, s, op); err != nil || c.shake.attempt != nil || c.conn.Suspended() {
 			return used, err
+		}
+		if op.Kind == wire.Connect {
+			mt = c.metered(s)
 		}
 	}
 	return used, nil
@@ -306,6 +335,9 @@ func (c *Client) Closed(r conn.CloseReason) {
 	c.in.bytes.Store(c.inBytes)
 	c.m.remove(c)
 	c.responses.Store(nil)
+	if mt := c.meter.Load(); mt != nil {
+		mt.drop(time.Now())
+	}
 	s := c.m.Settings()
 	level := slog.LevelDebug // who was cut has a line that says so already
 	if r == conn.SlowPending || r == conn.SlowDeadline {

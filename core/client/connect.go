@@ -178,6 +178,9 @@ func (c *Client) connected(b *router.Batch, s *Settings, o *wire.ConnectOptions,
 	if first && c.m.events != nil {
 		c.m.events.Connected(c)
 	}
+	if first && !c.admitSession(s) {
+		return c.cut(b, conn.RateLimit, "")
+	}
 	c.ok(b)
 	return nil
 }
@@ -193,7 +196,7 @@ func (c *Client) denied(b *router.Batch, s *Settings, o *wire.ConnectOptions, er
 		c.m.events.Refused(c)
 	}
 	r, text := refusal(err)
-	if r == conn.AuthExpired && c.grant.Load().id == nil {
+	if (r == conn.AuthExpired || r == conn.Revoked) && c.grant.Load().id == nil {
 		r, text = conn.AuthViolation, wire.TextAuthorization // it never was in
 	}
 	return c.cut(b, r, text)

@@ -10,6 +10,7 @@ import (
 	"ganglion/core/account"
 	"ganglion/core/auth"
 	"ganglion/core/conn"
+	"ganglion/core/limit"
 	"ganglion/core/permission"
 	"ganglion/core/wire"
 )
@@ -24,6 +25,7 @@ type grant struct {
 	publish    *permission.Set // nil: everything
 	maxSubs    int             // 0 is no limit
 	maxPayload int             // bytes
+	rates      *limit.Scopes   // nil is no limit
 }
 
 // newGrant derives a grant from who somebody turned out to be.
@@ -32,6 +34,7 @@ func newGrant(s *Settings, id *auth.Identity) *grant {
 	if g.acc == nil {
 		g.acc = s.Account
 	}
+	g.rates = ratesFor(s, g.acc, id)
 	l := g.acc.Spec().Limits
 	for _, n := range []int{l.Subs, id.MaxSubs} {
 		if n >= 0 && (g.maxSubs == 0 || n < g.maxSubs) {

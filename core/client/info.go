@@ -23,6 +23,9 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	if i.RTTime == 0 {
 		i.RTTime = time.Duration(c.firstRTT.Load())
 	}
+	if mt := c.meter.Load(); mt != nil {
+		i.Throttled, i.Dropped = mt.throttled.Load(), mt.dropped.Load()
+	}
 	if c.conn.Framed() {
 		i.Type = "websocket"
 	}
@@ -34,6 +37,13 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	}
 	if id := c.who.Load(); id != nil {
 		i.Name, i.Lang, i.Version, i.User = id.name, id.lang, id.version, id.user
+	}
+	i.NameTag = c.Account().Spec().NameTag
+	if id := c.Identity(); id != nil {
+		i.JWT, i.IssuerKey, i.Tags = id.JWT, id.IssuerKey, id.Tags
+		if id.NKey != "" && id.JWT == "" {
+			i.IssuerKey = c.Account().Name()
+		}
 	}
 	c.conn.Lock()
 	stop := c.stop

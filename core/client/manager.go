@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -53,6 +54,7 @@ type Manager struct {
 	stale    atomic.Uint64
 	stalled  atomic.Uint64
 	authLog  *limit.Bucket // lines about refused logins
+	rates    rateLimits
 	cutLog   *limit.Bucket // lines about cut sessions, so that a flood does not fill the log
 	unlogged atomic.Uint64 // such lines left out since the last one
 
@@ -153,6 +155,11 @@ func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 	c := &Client{m: m, cid: m.nextID.Add(1), start: time.Now(), ep: e, shake: noShake}
 	c.remote, c.port = splitAddr(nc.RemoteAddr())
 	c.ip, _ = netip.ParseAddr(c.remote)
+	delay, ok := m.admitAddress(s, e, c.ip)
+	if !ok {
+		nc.Close()
+		return
+	}
 	c.flags.Store(flagVerbose | flagPedantic | flagEcho)
 	c.last.Store(c.start.UnixNano())
 	c.active.Store(c.start.UnixNano())
@@ -171,7 +178,7 @@ func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 		nc.Close()
 		return
 	}
-	if d := s.Failures.Delay(c.ip); d > 0 && c.ip.IsValid() {
+	if d := max(s.Failures.Delay(c.ip), delay); d > 0 && c.ip.IsValid() {
 		c.take(openGrant(s))
 		time.AfterFunc(d, func() { c.begin(m.Settings(), full) })
 		return
@@ -338,4 +345,11 @@ func (r *ring) add(c monitor.ConnInfo) {
 
 func (r *ring) all() []monitor.ConnInfo {
 	return append(append([]monitor.ConnInfo(nil), r.list[r.at:]...), r.list[:r.at]...)
+}
+
+// EndedIn returns the counters of ended sessions by account.
+func (m *Manager) EndedIn() map[*account.Account]Totals {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.endedIn)
 }

@@ -92,6 +92,11 @@ func (c *Client) tick(now time.Time) time.Duration {
 		return 0
 	}
 	interval := c.pingInterval(s)
+	if mt := c.meter.Load(); mt != nil && mt.paused.Load() {
+		c.pings.Store(0) // its answer is not read
+		c.pinged.Store(0)
+		return interval
+	}
 	idle := now.Sub(time.Unix(0, c.last.Load()))
 	if idle < interval && c.rtt.Load() != 0 && c.pings.Load() == 0 {
 		return interval - idle

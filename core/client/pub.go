@@ -116,34 +116,39 @@ func (c *Client) refusePublish(b *router.Batch, s *Settings, g *grant, subj []by
 	if c.m.logAuth() {
 		s.Log.Error("publish violation", "cid", c.cid, "remote", c.addr(), "user", g.user(), "account", g.acc.Name(), "subject", string(subj))
 	}
+	c.refund()
 	c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish to %q", subj))
 }
 
-// noResponders delivers a 503 to the client's own subscription on reply, if it
-// has one.
+// noResponders tells a client that nobody listens on name.
 func (c *Client) noResponders(b *router.Batch, reply, name []byte) {
+	c.tellStatus(b, bytes.Clone(reply), wire.AppendNoResponders(nil, name))
+}
+
+// tellStatus delivers a header block to the client's own subscription on reply,
+// if it has one. It keeps what it is given.
+func (c *Client) tellStatus(b *router.Batch, reply, hdr []byte) {
 	var res account.Result
 	c.Account().Match(int(c.cid), reply, &res)
 	for _, sub := range res.Plain {
-		if c.tell503(b, sub, reply, name) {
+		if c.stageStatus(b, sub, reply, hdr) {
 			return
 		}
 	}
 	for i := range res.Groups {
 		for _, sub := range res.Groups[i].Members {
-			if c.tell503(b, sub, reply, name) {
+			if c.stageStatus(b, sub, reply, hdr) {
 				return
 			}
 		}
 	}
 }
 
-func (c *Client) tell503(b *router.Batch, sub *account.Subscription, reply, name []byte) bool {
+func (c *Client) stageStatus(b *router.Batch, sub *account.Subscription, reply, hdr []byte) bool {
 	if sub.Sink != account.Sink(c) {
 		return false
 	}
-	hdr := wire.AppendNoResponders(nil, name)
-	m := wire.Msg{Subject: bytes.Clone(reply), Data: hdr, HdrLen: len(hdr)}
+	m := wire.Msg{Subject: reply, Data: hdr, HdrLen: len(hdr)}
 	st := b.Own(c)
 	st.Set(wire.AppendMsg(st.Reserve(len(reply)+len(sub.SID())+len(hdr)+64), &m, sub.SID(), true))
 	st.Delivered(nil, 0) // a status is no message: UNSUB's maximum does not count it

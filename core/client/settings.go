@@ -7,6 +7,7 @@ import (
 	"ganglion/core/account"
 	"ganglion/core/auth"
 	"ganglion/core/hook"
+	"ganglion/core/limit"
 	"ganglion/core/wire"
 )
 
@@ -29,6 +30,8 @@ type Settings struct {
 	MaxConns       int
 	MaxSubs        int // per connection
 	MaxSubTokens   int
+
+	RateLimits *limit.Limits // nil is none; users' JWTs may have limits nonetheless
 
 	PingInterval time.Duration
 	PingMax      int

@@ -63,6 +63,7 @@ type Conn struct {
 	// Owned by the reader of the moment.
 	rest    []byte // unconsumed bytes of an op that is not whole yet
 	pause   time.Duration
+	most    int      // bytes to read at a time; 0 is a whole buffer
 	upgrade *Upgrade // TLS that is to come; nil for none
 
 	// held is set while a worker holds the connection. Epoll alone sees to that;
@@ -102,6 +103,11 @@ func (c *Conn) IsClosed() bool { return c.out.closed }
 // Pause delays the next read of c by d. Only its handler calls it, in Consume
 // or ReadDone.
 func (c *Conn) Pause(d time.Duration) { c.pause = d }
+
+// ReadAtMost has c read n bytes at a time, about; 0 is as many as there is room
+// for. What Suspend leaves behind is then no more than that. Only its handler
+// calls it, in Consume or ReadDone.
+func (c *Conn) ReadAtMost(n int) { c.most = n }
 
 // SendString sends a line that is not part of a batch.
 func (c *Conn) SendString(s string) {

@@ -319,15 +319,16 @@ func (w *worker) readSealed(c *Conn) state {
 		w.s.raw = make([]byte, readBufferSize)
 	}
 	for range readsPerTurn {
-		n, err := readNow(c.fd, w.s.raw)
+		raw := c.room(w.s.raw, 0)
+		n, err := readNow(c.fd, raw)
 		if n <= 0 {
 			return c.nothing(err)
 		}
 		w.bytes += n
-		if !c.tookSealed(w.s, w.s.raw[:n]) {
+		if !c.tookSealed(w.s, raw[:n]) {
 			return gone
 		}
-		if n < len(w.s.raw) || c.pause > 0 || c.hold.Load() != running {
+		if n < len(raw) || c.pause > 0 || c.hold.Load() != running {
 			return open
 		}
 		w.handOver()

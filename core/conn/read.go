@@ -32,13 +32,13 @@ func (s *scratch) settle() {
 func (c *Conn) target(s *scratch) (buf []byte, have int) {
 	have = len(c.rest)
 	if have == 0 {
-		return s.buf, 0
+		return c.room(s.buf, 0), 0
 	}
 	if c.h.Need() <= len(s.buf) && have < len(s.buf) {
 		copy(s.buf, c.rest)
 		putBuf(c.rest)
 		c.rest = nil
-		return s.buf, have
+		return c.room(s.buf, have), have
 	}
 	if c.frame != nil {
 		return s.buf, 0 // what comes out of the frames is put behind c.rest
@@ -52,6 +52,14 @@ func (c *Conn) target(s *scratch) (buf []byte, have int) {
 		c.rest = grown
 	}
 	return c.rest[:cap(c.rest)], have
+}
+
+// room returns as much of buf, which begins with have bytes, as c is to use.
+func (c *Conn) room(buf []byte, have int) []byte {
+	if c.most > 0 && have+c.most < len(buf) {
+		return buf[:have+c.most]
+	}
+	return buf
 }
 
 // took consumes buf, which target returned and reading filled, and keeps what is

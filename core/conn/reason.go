@@ -31,6 +31,7 @@ const (
 	HeaderViolation
 	NoRespNeedsHeaders
 	Kicked
+	RateLimit // ours
 	reasons
 )
 
@@ -61,6 +62,7 @@ var reasonText = [reasons]string{
 	HeaderViolation:    "Message Header Violation",
 	NoRespNeedsHeaders: "No Responders Requires Headers",
 	Kicked:             "Kicked",
+	RateLimit:          "Rate Limit Exceeded",
 }
 
 // String returns nats-server's text for r.

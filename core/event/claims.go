@@ -3,6 +3,8 @@ package event
 import (
 	"errors"
 	"strconv"
+
+	"github.com/nats-io/nkeys"
 )
 
 // Claims is the resolver of operator mode. What it is given comes from the system
@@ -32,7 +34,9 @@ func (s *Service) claimsRoutes() []route {
 		{subject: req + "UPDATE", slow: true, answer: update},
 		{subject: "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", slow: true, answer: func(q *request) { s.updateClaims(q, q.token(3)) }},
 		{subject: "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP", slow: true, answer: func(q *request) {
-			s.sendBytes(q, []byte(s.opts.Claims.Lookup(q.token(3))))
+			if name := q.token(3); nkeys.IsValidPublicKey(name) {
+				s.sendBytes(q, []byte(s.opts.Claims.Lookup(name)))
+			}
 		}},
 		{subject: req + "LIST", slow: true, answer: s.listClaims},
 		{subject: req + "DELETE", slow: true, answer: s.deleteClaims},
@@ -70,7 +74,10 @@ func (s *Service) listClaims(q *request) {
 		s.done(q, err)
 		return
 	}
-	s.reply(q, append([]string{}, names...), nil)
+	s.sendTo(q, struct { // in this order, as nats-server has it
+		Data   []string `json:"data"`
+		Server *server  `json:"server"`
+	}{append([]string{}, names...), s.server()})
 }
 
 func (s *Service) deleteClaims(q *request) {

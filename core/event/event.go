@@ -24,7 +24,7 @@ const (
 	// connsInterval is how often accounts in use are announced without a change.
 	connsInterval = 30 * time.Second
 
-	maxRequests = 1024 // that wait to be answered; beyond, they are dropped
+	maxRequests = 1024 // of the system account, and of all others together, that wait; beyond, they are dropped
 	maxSlow     = 16   // the same for those that take long
 	maxEvents   = 4096 // events that wait to be published
 )
@@ -96,7 +96,8 @@ type Service struct {
 	seq      atomic.Uint64
 	dropped  atomic.Uint64
 
-	requests chan *request
+	requests chan *request // of the system account
+	guests   chan *request // of others: they don't keep it waiting
 	slow     chan *request
 	events   chan event
 	stop     chan struct{}
@@ -119,7 +120,7 @@ func New(o Options) (*Service, error) {
 	}
 	s := &Service{
 		opts: o, log: o.Logger,
-		requests: make(chan *request, maxRequests), slow: make(chan *request, maxSlow),
+		requests: make(chan *request, maxRequests), guests: make(chan *request, maxRequests), slow: make(chan *request, maxSlow),
 		events: make(chan event, maxEvents), stop: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -127,6 +128,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.SetIdentity(o.Identity)
 	s.running.Go(func() { s.work(s.requests) })
+	s.running.Go(func() { s.work(s.guests) })
 	s.running.Go(func() { s.work(s.slow) })
 	s.running.Go(s.publish)
 	s.running.Go(s.beat)
@@ -148,13 +150,22 @@ func (s *Service) SetIdentity(i Identity) {
 // Dropped counts the requests and events that found no room.
 func (s *Service) Dropped() uint64 { return s.dropped.Load() }
 
-// Close ends the services and waits for what is being answered. Events that
-// were not published yet are.
-func (s *Service) Close() {
+// System returns the account that the services are in.
+func (s *Service) System() *account.Account { return s.opts.System }
+
+// End ends the services without waiting for what is being answered, which may be
+// a request that led to this call. Events that were not published yet are. Close
+// is still to be called.
+func (s *Service) End() {
 	s.once.Do(func() {
 		s.opts.System.UnsubscribeAll(s.subs)
 		close(s.stop)
 	})
+}
+
+// Close is End, and waits.
+func (s *Service) Close() {
+	s.End()
 	s.running.Wait()
 }
 

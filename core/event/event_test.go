@@ -291,6 +291,30 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// TestReload has the configuration loaded anew, once: another body than JSON is
+// refused, and another server may be meant.
+func TestReload(t *testing.T) {
+	h := newHouse(t)
+	got := make(chan string, 10)
+	sub, err := h.system.Subscribe("_INBOX.reload", "", 0, func(m *wire.Msg) { got <- string(m.Payload()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	for _, body := range []string{`x`, `{"server_name":"other"}`, ``} {
+		h.system.Publish(&wire.Msg{Subject: []byte("$SYS.REQ.SERVER." + id + ".RELOAD"), Reply: []byte("_INBOX.reload"), Data: []byte(body)})
+	}
+	if a := <-got; !strings.Contains(a, `"code":400`) {
+		t.Errorf("a body that is no JSON is answered with %s", a)
+	}
+	if a := <-got; strings.Contains(a, "error") || strings.Contains(a, "data") || !strings.Contains(a, `"id":"NSERVER"`) {
+		t.Errorf("a reload is answered with %s", a)
+	}
+	if h.reloads != 1 {
+		t.Errorf("%d reloads, want 1", h.reloads)
+	}
+}
+
 // TestReplyInSystem has answers asked for on subjects where they would be
 // requests or events.
 func TestReplyInSystem(t *testing.T) {
@@ -442,4 +466,37 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+}
+
+// BenchmarkUnheard is what a session costs when nobody wants to know of it.
+func BenchmarkUnheard(b *testing.B) {
+	r := account.NewRegistry("SYS")
+	var c router.Counters
+	s, err := event.New(event.Options{Identity: event.Identity{ID: id}, System: r.System(), Peer: local.New(r.System(), "x", 0, &c), Source: &fake{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Connected("A", described)
+	}
+}
+
+// TestGuestsWait has an ordinary account ask more than can be answered: the
+// system account does not notice.
+func TestGuestsWait(t *testing.T) {
+	h := newHouse(t)
+	h.hold = make(chan struct{})
+	guest := h.peer("A")
+	for range 5000 {
+		guest.Publish(&wire.Msg{Subject: []byte("$SYS.REQ.ACCOUNT.PING.STATZ"), Reply: []byte("_INBOX.x")})
+	}
+	if h.service.Dropped() == 0 {
+		t.Error("nothing was dropped")
+	}
+	if got := h.data(h.system, "$SYS.REQ.SERVER.PING.VARZ", "", ""); !strings.Contains(got, id) {
+		t.Errorf("the system account is told %q", got)
+	}
+	close(h.hold)
 }

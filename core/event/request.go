@@ -56,8 +56,11 @@ func (i *intake) Stage(st *account.Stage, _ *account.Subscription, m *wire.Msg) 
 		q.account, q.cid = o.Account, o.CID
 	}
 	to := i.service.requests
-	if i.route.slow {
+	switch {
+	case i.route.slow:
 		to = i.service.slow
+	case q.account != i.service.opts.System.Name():
+		to = i.service.guests
 	}
 	select {
 	case to <- q:

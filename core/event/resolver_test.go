@@ -113,7 +113,7 @@ func TestClaims(t *testing.T) {
 	}
 	forged := encode(t, jwt.NewAccountClaims(h.b), stranger)
 	for _, tt := range []struct{ subject, body, want string }{
-		{"$SYS.REQ.CLAIMS.LIST", "", `"data":[]}`},
+		{"$SYS.REQ.CLAIMS.LIST", "", `{"data":[],"server":{`},
 		{"$SYS.REQ.CLAIMS.UPDATE", h.tokenA, `"data":{"account":"` + h.a + `","code":200,"message":"jwt updated"}}`},
 		{"$SYS.REQ.CLAIMS.UPDATE", h.tokenA, `"data":{"account":"` + h.a + `","code":200,"message":"jwt updated"}}`},
 		{"$SYS.REQ.CLAIMS.UPDATE", "bad", `"error":{"account":"n/a","code":500,"description":"jwt update resulted in error - expected 3 chunks"}}`},
@@ -130,7 +130,7 @@ func TestClaims(t *testing.T) {
 		{"$SYS.REQ.CLAIMS.DELETE", del(h.operator, h.operatorKey, []int{1}), `failed - malformed request"}}`},
 		{"$SYS.REQ.CLAIMS.DELETE", del(h.operator, h.operatorKey, []string{h.b}), `"data":{"code":200,"message":"deleted 1 accounts"}}`},
 		{"$SYS.REQ.CLAIMS.DELETE", del(h.operator, h.operatorKey, []string{h.b}), `"data":{"code":200,"message":"deleted 1 accounts"}}`},
-		{"$SYS.REQ.CLAIMS.LIST", "", `"data":["` + h.a + `"]}`},
+		{"$SYS.REQ.CLAIMS.LIST", "", `{"data":["` + h.a + `"],"server":{`},
 	} {
 		got := h.first(1, tt.subject, tt.body)[0]
 		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {

@@ -172,6 +172,9 @@ func (s *Service) queues(o *queuesOptions) map[string]queue {
 	if n := len(s.events); n > 0 || o.All {
 		m["System sendQ"] = queue{Pending: n}
 	}
+	if n := len(s.guests); n > 0 || o.All {
+		m["System recvQ Accounts"] = queue{Pending: n}
+	}
 	if n := len(s.slow); n > 0 || o.All {
 		m["System recvQ Slow"] = queue{Pending: n}
 	}

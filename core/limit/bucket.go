@@ -1,7 +1,7 @@
-// Package limit holds token buckets: how often something may happen.
 package limit
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -53,6 +53,92 @@ func (b *Bucket) Wait(now time.Time, n int) time.Duration {
 		return time.Duration(lack / b.rate * float64(time.Second))
 	}
 	return 0
+}
+
+// Set gives the bucket another rate and burst. Tokens that are there stay, as far
+// as the burst lets them; a bucket that had no rate is full.
+func (b *Bucket) Set(rate, burst float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rate <= 0 {
+		b.tokens = burst
+	}
+	b.rate, b.burst = rate, burst
+	b.tokens = min(b.tokens, burst)
+}
+
+// Lease takes need tokens, and of what is left then up to more as well: all of it
+// when alone is true, an eighth otherwise, so that others find some. It returns
+// how many it took, 0 when need are not there. More than the burst is there when
+// the bucket is full; the bucket then owes the rest.
+func (b *Bucket) Lease(now time.Time, need, more float64, alone bool) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rate <= 0 {
+		return need + more
+	}
+	b.refill(now)
+	if b.tokens < min(need, b.burst) {
+		return 0
+	}
+	b.tokens -= need
+	rest := max(b.tokens, 0)
+	if !alone {
+		rest /= 8
+	}
+	more = min(more, rest)
+	b.tokens -= more
+	return need + more
+}
+
+// Reserve takes n tokens, there or not, and returns how long after now they are
+// the caller's: those who reserved before are served first. If that is longer
+// than most it takes none and returns false.
+func (b *Bucket) Reserve(now time.Time, n float64, most time.Duration) (time.Duration, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rate <= 0 {
+		return 0, true
+	}
+	b.refill(now)
+	wait := time.Duration(0)
+	if lack := (n - b.tokens) / b.rate * float64(time.Second); lack > 0 {
+		wait = time.Duration(min(lack, math.MaxInt64/2))
+	}
+	if wait > most {
+		return wait, false
+	}
+	b.tokens -= n
+	return wait, true
+}
+
+// Give puts back n tokens that were leased or reserved and not needed.
+func (b *Bucket) Give(n float64) {
+	b.mu.Lock()
+	b.tokens = min(b.burst, b.tokens+n)
+	b.mu.Unlock()
+}
+
+// Burst returns how many tokens the bucket holds at most; 0 when it has no rate.
+func (b *Bucket) Burst() float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rate <= 0 {
+		return 0
+	}
+	return b.burst
+}
+
+// Full reports whether the bucket holds its burst, so that a new one in its place
+// would be the same.
+func (b *Bucket) Full(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rate <= 0 {
+		return true
+	}
+	b.refill(now)
+	return b.tokens >= b.burst
 }
 
 func (b *Bucket) refill(now time.Time) {

@@ -52,6 +52,10 @@ type ConnInfo struct {
 
 	// Listener is a key of our own.
 	Listener string `json:"listener,omitempty"`
+	// Throttled and Dropped, keys of our own, are how often rate limits had the
+	// connection wait, and how many of its messages and SUBs they dropped.
+	Throttled uint64 `json:"throttled,omitempty"`
+	Dropped   uint64 `json:"dropped,omitempty"`
 
 	RTTime  time.Duration `json:"-"`
 	AllSubs []SubDetail   `json:"-"` // filled when ConnQuery.Subs

@@ -27,6 +27,7 @@ var (
 	descStalled = desc1("stalled_producers_total", "Reads delayed because a consumer fell behind.")
 	descPending = desc1("pending_bytes", "Bytes queued for clients.")
 	descCuts    = desc1("max_pending_total_cuts_total", "Connections cut because all queues together were too long.")
+	descRate    = desc1("rate_limited_total", "What rate limits did, by action: pauses, messages and subscriptions dropped, connections ended, delayed, refused.", "action")
 	descMem     = desc1("resident_memory_bytes", "Resident memory of the process.")
 	descClosed  = desc1("closed_connections_total", "Ended connections by reason.", "reason")
 
@@ -72,6 +73,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(descStalled, float64(v.StalledClients))
 	gauge(descPending, float64(v.PendingBytes))
 	counter(descCuts, float64(v.PendingCuts))
+	if r := v.RateLimits; r != nil {
+		counter(descRate, float64(r.Throttled), "throttle")
+		counter(descRate, float64(r.Dropped), "drop")
+		counter(descRate, float64(r.Disconnected), "disconnect")
+		counter(descRate, float64(r.Delayed), "delay")
+		counter(descRate, float64(r.Refused), "refuse")
+	}
 	if mem, _ := c.views.process.usage(); mem > 0 {
 		gauge(descMem, float64(mem))
 	}

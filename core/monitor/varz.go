@@ -80,6 +80,8 @@ type Varz struct {
 	PendingBytes    int64  `json:"pending_bytes"`
 	MaxPendingTotal int64  `json:"max_pending_total"`
 	PendingCuts     uint64 `json:"max_pending_total_cuts"`
+	// RateLimits is there where rate limits are, or did something.
+	RateLimits *RateLimits `json:"rate_limits,omitempty"`
 
 	Listeners []Listener `json:"listeners,omitempty"`
 }
@@ -98,4 +100,13 @@ type DiskIOWait struct {
 	Waits       int64         `json:"waits"`
 	WaitTime    time.Duration `json:"wait_time"`
 	MaxWaitTime time.Duration `json:"max_wait_time"`
+}
+
+// RateLimits in /varz, a key of our own, is what rate limits did.
+type RateLimits struct {
+	Throttled    uint64 `json:"throttled"`           // pauses of connections
+	Dropped      uint64 `json:"dropped"`             // messages and SUBs
+	Disconnected uint64 `json:"disconnected"`        // connections, for messages or SUBs
+	Delayed      uint64 `json:"connections_delayed"` // connections that came too fast
+	Refused      uint64 `json:"connections_refused"` // connections that came much too fast
 }

@@ -18,12 +18,13 @@ import (
 // no goroutine.
 type Trust struct {
 	// Static after New.
-	signers  map[string]bool // who may sign accounts
-	system   string
-	pinned   map[string]bool // nil is all
-	resolver Resolver
-	now      func() time.Time
-	log      *slog.Logger
+	operators []string
+	signers   map[string]bool // who may sign accounts
+	system    string
+	pinned    map[string]bool // nil is all
+	resolver  Resolver
+	now       func() time.Time
+	log       *slog.Logger
 
 	mu      sync.Mutex
 	cache   map[string]*Account
@@ -52,13 +53,14 @@ func New(o Options) (*Trust, error) {
 		return nil, errors.New("operator: both operator and trusted_keys are set; keep one of them")
 	}
 	t := &Trust{
-		signers:  make(map[string]bool),
-		system:   o.SystemAccount,
-		resolver: o.Resolver,
-		now:      o.Now,
-		log:      o.Logger,
-		cache:    make(map[string]*Account),
-		fetches:  make(map[string]*fetch),
+		operators: o.Operators,
+		signers:   make(map[string]bool),
+		system:    o.SystemAccount,
+		resolver:  o.Resolver,
+		now:       o.Now,
+		log:       o.Logger,
+		cache:     make(map[string]*Account),
+		fetches:   make(map[string]*fetch),
 	}
 	if t.now == nil {
 		t.now = time.Now
@@ -330,3 +332,6 @@ func (t *Trust) Accounts() []*Account {
 		return compare(a.Spec.Name, b.Spec.Name)
 	})
 }
+
+// Operators returns the operators' JWTs, which must not be changed.
+func (t *Trust) Operators() []string { return t.operators }

@@ -111,3 +111,18 @@ func (m *Mapping) Append(dst, subj []byte, rnd uint32) []byte {
 	}
 	return append(dst, subj...)
 }
+
+// Source returns the pattern of the subjects that m applies to.
+func (m *Mapping) Source() string { return m.src }
+
+// Dests returns the destinations that m uses, with their weights in percent;
+// those of single clusters are left out.
+func (m *Mapping) Dests() []Dest {
+	var ds []Dest
+	last := uint32(0)
+	for _, d := range m.dests {
+		ds = append(ds, Dest{Subject: d.t.dest, Weight: int(d.upTo - last)})
+		last = d.upTo
+	}
+	return ds
+}

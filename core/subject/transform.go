@@ -9,6 +9,7 @@ import (
 // immutable and may be used by any number of goroutines. The package
 // documentation lists what a destination may say.
 type Transform struct {
+	dest  string
 	src   string
 	parts []part
 }
@@ -31,7 +32,7 @@ func NewTransform(src, dest string) (*Transform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Transform{src: src, parts: parts}, nil
+	return &Transform{dest: dest, src: src, parts: parts}, nil
 }
 
 const grammarHint = `write tokens without blanks, joined by single dots, with ">" only as the last`

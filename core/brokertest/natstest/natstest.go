@@ -40,6 +40,11 @@ func start(t testing.TB, config string, monitored bool) *server.Server {
 	if monitored {
 		o.HTTPHost, o.HTTPPort = "127.0.0.1", server.RANDOM_PORT
 	}
+	return run(t, o, config)
+}
+
+func run(t testing.TB, o *server.Options, config string) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatalf("nats-server refuses the configuration: %v\n%s", err, config)
@@ -53,4 +58,28 @@ func start(t testing.TB, config string, monitored bool) *server.Server {
 		t.Fatal("nats-server did not get ready in 30 s")
 	}
 	return s
+}
+
+// StartNATSReloadable is StartNATS whose server can be given another
+// configuration.
+func StartNATSReloadable(t testing.TB, config string) (addr string, reload func(config string) error) {
+	t.Helper()
+	const listen = "listen: \"127.0.0.1:-1\"\n"
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	write := func(config string) {
+		if err := os.WriteFile(file, []byte(listen+config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(config)
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatalf("nats-server refuses the configuration: %v\n%s", err, config)
+	}
+	o.NoLog, o.NoSigs = true, true
+	s := run(t, o, config)
+	return s.Addr().String(), func(config string) error {
+		write(config)
+		return s.Reload()
+	}
 }
