@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"ganglion/core/account"
 	"ganglion/core/auth"
@@ -115,4 +116,47 @@ func (b *Broker) UpdateAccount(ctx context.Context, token string) (changed bool,
 	}
 	b.clients.ReauthorizeAccount(b.accounts.Get(acc.Spec.Name))
 	return true, nil
+}
+
+// forgetAccount ends the sessions of an account whose JWT was deleted.
+func (b *Broker) forgetAccount(t *operator.Trust, name string) {
+	t.Forget(name)
+	if acc := b.accounts.Get(name); acc != nil {
+		b.clients.ReauthorizeAccount(acc)
+	}
+}
+
+// Login checks credentials by options of their own, such as those of monitoring
+// pages. It is bounded together with the logins of clients, slowed down for
+// addresses that keep failing, and returns auth.ErrDenied or auth.ErrBusy.
+func (b *Broker) Login(ctx context.Context, o auth.Options, r *auth.Request) error {
+	o.Cache, o.Shared, o.Logger = &b.passwords, &b.permissions, b.log
+	a, err := auth.New(o)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	if d := b.failures.Delay(r.Remote); d > 0 {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	result := make(chan error, 1)
+	check := func(done bool) {
+		err := auth.ErrBusy
+		if !done {
+			_, err = a.Authenticate(ctx, r)
+		}
+		result <- err
+	}
+	if a.Quick(r) {
+		check(false)
+	} else if err := b.pool.Go(ctx, a.Cost(r), check); err != nil {
+		return err
+	}
+	if err = <-result; err != nil {
+		b.failures.Failed(r.Remote)
+	}
+	return err
 }

@@ -45,7 +45,7 @@ func newEvents(b *Broker) *events { return &events{broker: b, views: monitor.New
 // reports whether a key is one of the operators'.
 func (b *Broker) resolver(t *operator.Trust, store operator.Store, mayDelete func(key string) bool) event.Claims {
 	return &event.Resolver{
-		Store: store, Verify: t.Verify, MayDelete: mayDelete, Gone: t.Forget,
+		Store: store, Verify: t.Verify, MayDelete: mayDelete, Gone: func(name string) { b.forgetAccount(t, name) },
 		Apply: func(ctx context.Context, token string) error {
 			_, err := b.UpdateAccount(ctx, token)
 			return err

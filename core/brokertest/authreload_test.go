@@ -1,6 +1,7 @@
 package brokertest_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"maps"
@@ -192,3 +193,15 @@ func TestReloadAuth(t *testing.T) {
 		})
 	}
 }
+
+// startAndStop returns the error of starting what cmd says.
+func startAndStop(t *testing.T, cmd *config.Command) error {
+	t.Helper()
+	d, err := daemon.Start(t.Context(), cmd, "test", "")
+	if err == nil {
+		d.Stop()
+	}
+	return err
+}
+
+func encodeSig(sig []byte) string { return base64.RawURLEncoding.EncodeToString(sig) }

@@ -172,7 +172,7 @@ func (c *Client) connected(b *router.Batch, s *Settings, o *wire.ConnectOptions,
 			return c.cut(b, conn.AuthViolation, wire.TextAuthorization)
 		}
 	}
-	if first || !id.Expires.IsZero() {
+	if end, _ := c.expiry(); first || !end.IsZero() {
 		c.conn.Schedule(c.untilExpiry(c.firstTick(s)))
 	}
 	if first && c.m.events != nil {

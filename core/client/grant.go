@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"ganglion/core/account"
 	"ganglion/core/auth"
@@ -153,8 +152,8 @@ func (c *Client) reauthorize(s *Settings) {
 		c.refuse(err)
 	default:
 		c.regrant(s, id)
-		if !id.Expires.IsZero() {
-			c.conn.Schedule(min(time.Until(id.Expires)+time.Millisecond, c.pingInterval(s)))
+		if end, _ := c.expiry(); !end.IsZero() {
+			c.conn.Schedule(c.untilExpiry(c.pingInterval(s)))
 		}
 	}
 }

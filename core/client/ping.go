@@ -60,20 +60,33 @@ func (c *Client) pingInterval(s *Settings) time.Duration {
 // and pings it otherwise (conn.Handler). Input postpones pings, except the one
 // that measures the round trip.
 func (c *Client) Tick(now time.Time) time.Duration {
-	if id := c.Identity(); id != nil && !id.Expires.IsZero() && !now.Before(id.Expires) {
-		c.end(conn.AuthExpired, wire.TextAuthExpired)
+	if end, text := c.expiry(); !end.IsZero() && !now.Before(end) {
+		c.end(conn.AuthExpired, text)
 		return 0
 	}
 	return c.untilExpiry(c.tick(now))
 }
 
+// expiry returns when the session's credentials end, or its account does, zero
+// for never, and what its client is told then.
+func (c *Client) expiry() (end time.Time, text string) {
+	g := c.grant.Load()
+	if g.id != nil {
+		end, text = g.id.Expires, wire.TextAuthExpired
+	}
+	if x := g.acc.Spec().Expires; !x.IsZero() && (end.IsZero() || x.Before(end)) {
+		end, text = x, wire.TextAccountExpired
+	}
+	return end, text
+}
+
 // untilExpiry returns d, or what is left until the session's credentials end.
 func (c *Client) untilExpiry(d time.Duration) time.Duration {
-	id := c.Identity()
-	if id == nil || id.Expires.IsZero() {
+	end, _ := c.expiry()
+	if end.IsZero() {
 		return d
 	}
-	left := max(time.Until(id.Expires), time.Millisecond)
+	left := max(time.Until(end), time.Millisecond)
 	if d == 0 {
 		return left
 	}

@@ -28,6 +28,8 @@ type Config struct {
 	HTTPBasePath string
 	// HTTPSPort serves monitoring under TLS; 0 is none, -1 a free one.
 	HTTPSPort int
+	// Monitor says who may look at them.
+	Monitor Monitor
 	// ProfPort serves /debug/pprof on a port of its own; 0 is none.
 	ProfPort int
 

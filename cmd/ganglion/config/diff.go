@@ -17,7 +17,7 @@ type Change struct {
 // fixed are the options that need a restart.
 var fixed = map[string]bool{
 	"Host": true, "Port": true, "HTTPHost": true, "HTTPPort": true, "HTTPBasePath": true, "ProfPort": true,
-	"HTTPSPort": true, "WebSocket.On": true, "WebSocket.Host": true, "WebSocket.Port": true, "WebSocket.HandshakeTimeout": true,
+	"HTTPSPort": true, "Monitor.Certificate": true, "WebSocket.On": true, "WebSocket.Host": true, "WebSocket.Port": true, "WebSocket.HandshakeTimeout": true,
 	"ProxyProtocol": true, "ProxyFrom": true, "Domain": true, "WSSPort": true, "ACMEPort": true,
 	"PortsFileDir": true, "Broker.ServerName": true, "Broker.MaxClosed": true,
 }
@@ -26,7 +26,7 @@ var fixed = map[string]bool{
 var secret = map[string]bool{
 	"Broker.Auth.Password": true, "Broker.Auth.Token": true, "Broker.Auth.Users": true, "Broker.Auth.Listeners": true, "Broker.Auth.DefaultSentinel": true,
 	"WebSocket.Auth.Password": true, "WebSocket.Auth.Token": true, "WebSocket.Auth.User": true,
-	"Operator.Tokens": true, "Operator.Preload": true, "Broker.Accounts": true,
+	"Monitor.Password": true, "Operator.Tokens": true, "Operator.Preload": true, "Broker.Accounts": true,
 }
 
 // Diff lists what differs from old to new.

@@ -44,6 +44,7 @@ var topKeys = map[string]key{
 	"http_base_path":          str(func(c *Config) *string { return &c.HTTPBasePath }),
 	"https":                   address(func(c *Config) *string { return &c.HTTPHost }, func(c *Config) *int { return &c.HTTPSPort }),
 	"https_port":              port(func(c *Config) *int { return &c.HTTPSPort }),
+	"monitor":                 monitorBlock, // ours
 	"connect_error_reports":   nil,
 	"reconnect_error_reports": nil,
 	"max_closed_clients":      integer(func(c *Config) *int { return &c.Broker.MaxClosed }, 0),

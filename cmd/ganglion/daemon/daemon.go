@@ -113,6 +113,9 @@ func (d *Daemon) start(ctx context.Context) error {
 // startHTTP opens the monitoring and profiling ports that are configured.
 func (d *Daemon) startHTTP() error {
 	c := d.config
+	if c.Monitor.Certificate && c.HTTPSPort == 0 {
+		return errors.New("monitor.client_certificate has no effect without https; add https_port")
+	}
 	if c.HTTPPort != 0 {
 		ln, err := net.Listen("tcp", net.JoinHostPort(c.HTTPHost, strconv.Itoa(max(c.HTTPPort, 0))))
 		if err != nil {
@@ -133,6 +136,13 @@ func (d *Daemon) startHTTP() error {
 		}
 		d.httpsLn = ln
 		cfg.NextProtos = []string{"h2", "http/1.1"}
+		cfg.ClientAuth = tls.NoClientCert // what clients of the broker must show is no matter here
+		if c.Monitor.Certificate {
+			if cfg.ClientCAs == nil {
+				return errors.New("monitor.client_certificate needs to know whose certificates; add ca_file to the tls block")
+			}
+			cfg.ClientAuth = tls.VerifyClientCertIfGiven
+		}
 		d.serveHTTP(tls.NewListener(ln, cfg), d.monitor(ln))
 		d.log.Info("Starting https monitor", "address", ln.Addr().String())
 	}
@@ -155,7 +165,7 @@ func (d *Daemon) startHTTP() error {
 // monitor returns the monitoring pages as they are served on ln.
 func (d *Daemon) monitor(ln net.Listener) http.Handler {
 	c := d.config
-	return d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port, Complete: d.complete})
+	return d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port, Complete: d.complete, Authorize: d.mayMonitor})
 }
 
 func (d *Daemon) serveHTTP(ln net.Listener, h http.Handler) {

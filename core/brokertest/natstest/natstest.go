@@ -83,3 +83,23 @@ func StartNATSReloadable(t testing.TB, config string) (addr string, reload func(
 		return s.Reload()
 	}
 }
+
+// Check returns what a nats-server says of a configuration before it starts.
+func Check(t testing.TB, config string) error {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		return err
+	}
+	o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
+	o.NoLog, o.NoSigs = true, true
+	s, err := server.NewServer(o)
+	if err == nil {
+		s.Shutdown()
+	}
+	return err
+}
