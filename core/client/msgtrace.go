@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"time"
 
 	"github.com/klauspost/compress/snappy"
@@ -15,9 +16,6 @@ import (
 
 // traceMark is in the name of every header that asks for a trace.
 var traceMark = []byte("race")
-
-// publishRefused is what a trace says of a message that was refused.
-const publishRefused = "Not delivered because publish denied for this subject"
 
 // server publishes what the server itself has to say in an account
 // (router.Publisher).
@@ -65,7 +63,7 @@ func (c *Client) traced(b *router.Batch, s *Settings, g *grant, m *wire.Msg, fla
 	}
 	out := b.PublishTraced(c, g.acc, may, m, t)
 	if out.Denied {
-		t.Refused(publishRefused)
+		t.Refused(fmt.Sprintf("Permissions Violation for Publish to %q", name))
 	}
 	if data, err := t.Append(nil, s.ServerInfo()); err == nil {
 		b.Publish(voice, g.acc, nil, encoded(t, data))
