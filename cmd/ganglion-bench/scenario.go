@@ -72,7 +72,7 @@ func scenarios(o options, files uint64) []scenario {
 			idle(o, "idlewss", n, transport{websocket: true, secure: true}, 16384),
 		)
 	}
-	return append(all, startup())
+	return append(all, manyAccounts(), startup())
 }
 
 // matches reports whether one of the comma-separated patterns selects name:

@@ -212,3 +212,38 @@ func (e *echo) data(b []byte) error {
 	e.out = e.out[:0]
 	return err
 }
+
+// manyAccounts is how long a server with 1,000 accounts of 100 users each takes
+// to start.
+func manyAccounts() scenario {
+	return scenario{
+		name:   "accounts",
+		about:  "time from exec to the first INFO with 1,000 accounts of 100 users each",
+		kind:   footprint,
+		pairs:  5,
+		floors: []floor{atMost("g.load ms", 1000)},
+		run: func(ctx context.Context, st *stage) (leg, error) {
+			var b strings.Builder
+			b.WriteString("accounts {\n")
+			for i := range 1000 {
+				fmt.Fprintf(&b, "  A%d { users: [\n", i)
+				for j := range 100 {
+					fmt.Fprintf(&b, "    {user: u%d_%d, password: p%d_%d}\n", i, j, i, j)
+				}
+				b.WriteString("  ] }\n")
+			}
+			b.WriteString("}\n")
+			srv, err := st.product.start(ctx, st.env, transport{conf: b.String()})
+			if err != nil {
+				return leg{}, err
+			}
+			st.servers = append(st.servers, srv)
+			took, err := srv.ready(ctx)
+			if err != nil {
+				return leg{}, err
+			}
+			rss, err := srv.rss()
+			return leg{RSS: rss, Extra: map[string]float64{"load ms": float64(took) / 1e6}}, err
+		},
+	}
+}

@@ -38,7 +38,7 @@ func run(args []string) int {
 	case config.Version:
 		fmt.Printf("ganglion: v%s (compatible with nats-server v%s)\n", version, wire.Version)
 	case config.Test:
-		fmt.Fprintf(os.Stderr, "ganglion: configuration file %s is valid (%s)\n", cmd.Config.File, cmd.Config.Digest)
+		fmt.Fprintf(os.Stderr, "ganglion: configuration file %s is valid (%s)\n", cmd.Config.File, cmd.Config.Broker.ConfigDigest())
 	case config.Signal:
 		if err := daemon.Signal(cmd.Signal); err != nil {
 			return fail(err)

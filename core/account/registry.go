@@ -100,6 +100,9 @@ func (r *Registry) Prepare(specs []Spec, system string) (commit func() (gone []s
 		}
 		byName[s.Name] = s
 	}
+	if system != System && byName[system] == nil {
+		return nil, fmt.Errorf("account: system_account %q is none of the accounts; add it to accounts { }", system)
+	}
 	for _, name := range []string{Global, system} {
 		if byName[name] == nil {
 			byName[name] = &Spec{Name: name, Limits: NoLimits}

@@ -39,7 +39,7 @@ func (b *Broker) Varz() *monitor.Varz {
 		InMsgs: st.InMsgs, InBytes: st.InBytes, InClientMsgs: st.InMsgs, InClientBytes: st.InBytes,
 		OutMsgs: st.OutMsgs, OutBytes: st.OutBytes, OutClientMsgs: st.OutMsgs, OutClientBytes: st.OutBytes,
 		SlowConsumers: int64(slow), StaleConnections: int64(st.Stale), StalledClients: int64(st.Stalled),
-		Subscriptions: b.SublistStats("").NumSubs, ConfigLoadTime: loaded.UTC(), ConfigDigest: o.ConfigDigest, Tags: o.Tags, Metadata: o.Metadata,
+		Subscriptions: b.SublistStats("").NumSubs, ConfigLoadTime: loaded.UTC(), ConfigDigest: o.ConfigDigest(), Tags: o.Tags, Metadata: o.Metadata,
 		FeatureFlags: featureFlags(), SystemAccount: b.SystemAccount(),
 		SlowConsumerStats: monitor.KindCounts{Clients: slow}, StaleStats: monitor.KindCounts{Clients: st.Stale},
 		GanglionVersion: o.Version, PendingBytes: pending, MaxPendingTotal: max(o.MaxPendingTotal, 0), PendingCuts: cuts, RateLimits: b.rateLimits(),

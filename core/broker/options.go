@@ -45,8 +45,9 @@ type Options struct {
 	GitCommit string
 	// Version is our own version, for monitoring.
 	Version string
-	// ConfigDigest identifies the configuration to monitoring.
-	ConfigDigest string
+	// ConfigDigest returns what identifies the configuration to monitoring; nil is
+	// nothing.
+	ConfigDigest func() string
 	// Tags and Metadata describe the server to monitoring.
 	Tags     []string
 	Metadata map[string]string
@@ -129,6 +130,9 @@ func (o Options) normal() (Options, error) {
 	def(&o.MaxClosed, DefaultMaxClosed)
 	def(&o.LameDuckDuration, DefaultLameDuckDuration)
 	def(&o.LameDuckGrace, DefaultLameDuckGrace)
+	if o.ConfigDigest == nil {
+		o.ConfigDigest = func() string { return "" }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

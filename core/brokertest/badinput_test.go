@@ -253,7 +253,7 @@ func TestConfigRefused(t *testing.T) {
 		{"an nkey that is none", `authorization { users: [{ nkey: UX }] }`, "nkey"},
 		{"operator and users", `operator: eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.e30.x, authorization { users: [{ user: a, password: b }] }`, ""},
 		{"a callout without issuer", `authorization { auth_callout { auth_users: [a] }, users: [{ user: a, password: b }] }`, "issuer"},
-		{"a callout whose user is unknown", `authorization { users: [{ user: a, password: b }], auth_callout { issuer: AAAZ5Y7ZRQUKXPVCPEWZYN6O2RNYB5JFTM6OXVUZTNTM7JLCSV6XGP5J, auth_users: [zed] } }`, ""},
+		{"an unknown system account", `accounts { A { users: [{ user: a, password: b }] } }, system_account: NOPE`, "NOPE"},
 		{"an account in its own position", `accounts { A { exports: [{ stream: "a.b", account_token_position: 1 }] } }`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -157,6 +157,7 @@ func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 	c.ip, _ = netip.ParseAddr(c.remote)
 	delay, ok := m.admitAddress(s, e, c.ip)
 	if !ok {
+		s.Log.Debug("connection closed: above rate_limits of its address", "remote", c.addr(), "listener", e.Name)
 		nc.Close()
 		return
 	}

@@ -59,10 +59,8 @@ type Config struct {
 	PidFile      string
 	PortsFileDir string
 
-	// File is the configuration file, "" without one; Digest identifies its
-	// contents.
-	File   string
-	Digest string
+	// File is the configuration file, "" without one.
+	File string
 }
 
 // Log says what is logged, and where to.

@@ -42,7 +42,7 @@ func walk(path string, a, b reflect.Value, cs *[]Change) {
 		name := path + f.Name
 		x, y := a.Field(i), b.Field(i)
 		switch {
-		case f.Name == "Digest" || f.Name == "ConfigDigest" || f.Name == "Logger":
+		case f.Name == "ConfigDigest" || f.Name == "Logger":
 			continue
 		case f.Type.Kind() == reflect.Struct:
 			walk(name+".", x, y, cs)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/nats-io/nats-server/v2/conf"
 )
@@ -45,12 +46,20 @@ func (c *Config) Load(file string) error {
 	if _, err := os.Stat(file); err != nil {
 		return fmt.Errorf("config: cannot read configuration: %w", err)
 	}
-	m, digest, err := conf.ParseFileWithChecksDigest(file)
+	m, err := conf.ParseFileWithChecks(file)
 	if err != nil {
 		return fmt.Errorf("config: %s: %w", filepath.Clean(file), err)
 	}
-	c.File, c.Digest = file, digest
-	c.Broker.ConfigDigest = digest
+	c.File = file
+	// Digesting takes longer than reading, so it waits until somebody asks; the
+	// daemon does soon.
+	c.Broker.ConfigDigest = sync.OnceValue(func() string {
+		_, digest, err := conf.ParseFileWithChecksDigest(file)
+		if err != nil {
+			return "" // it has changed since
+		}
+		return digest
+	})
 	return c.read(m)
 }
 

@@ -106,6 +106,9 @@ func (d *Daemon) start(ctx context.Context) error {
 	}
 	d.serveAll()
 	log.Info("Listening for client connections", "address", net.JoinHostPort(c.Host, strconv.Itoa(addr.Port)))
+	if f := c.Broker.ConfigDigest; f != nil {
+		d.serving.Go(func() { f() })
+	}
 	log.Info("Server is ready", "server_id", d.broker.ID(), "server_name", d.broker.Name())
 	return nil
 }
