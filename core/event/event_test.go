@@ -114,7 +114,7 @@ type house struct {
 func newHouse(t *testing.T, specs ...string) *house {
 	t.Helper()
 	h := &house{t: t, fake: &fake{accs: map[string]int{"A": 1, "B": 2, "C": 0, "SYS": 1}}, registry: account.NewRegistry("SYS")}
-	var list []account.Spec
+	list := []account.Spec{{Name: "SYS", Limits: account.NoLimits}}
 	for _, name := range append([]string{"A", "B", "C"}, specs...) {
 		list = append(list, account.Spec{Name: name, Limits: account.NoLimits})
 	}

@@ -32,7 +32,6 @@ type listener struct {
 	account string
 	pattern string
 	queue   string
-	perms   *permission.Permissions
 	deny    *permission.Set
 	sub     *account.Subscription
 	got     *[]seen
