@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
+	"strings"
 
 	"ganglion/core/subject"
 )
@@ -17,6 +19,8 @@ type Set struct {
 	// open is the answer for a subject with an empty token, which no
 	// pattern matches.
 	open bool
+	// depth is how many tokens a pattern looks at, at most.
+	depth int
 }
 
 func newSet(r Rules) *Set {
@@ -24,7 +28,42 @@ func newSet(r Rules) *Set {
 	if s.start = compile(r); s.start == nil {
 		s.lists = newLists(r)
 	}
+	for _, p := range slices.Concat(r.Allow, r.Deny) {
+		n := strings.Count(p, ".") + 1
+		if strings.HasSuffix("."+p, ".>") {
+			n-- // it wants that there are more tokens and no matter which
+		}
+		s.depth = max(s.depth, n)
+	}
 	return s
+}
+
+// Depth returns how many of a subject's tokens s looks at, at most. See Deciding.
+func (s *Set) Depth() int { return s.depth }
+
+// Deciding returns the beginning of subject that decides whether it is in a Set
+// of at most that Depth: all subjects with the same one are, or none is. It is
+// the tokens looked at with the dot behind them, or all of subject; nil for a
+// subject that ends in a dot.
+func Deciding(subject []byte, depth int) []byte {
+	n := len(subject)
+	switch {
+	case n == 0 || subject[n-1] == '.': // as others begin
+		return nil
+	case n < 8 || n > 63:
+		return subject
+	}
+	dots := dotMask(subject)
+	if dots&(dots<<1|1) != 0 { // with an empty token every byte counts
+		return subject
+	}
+	for ; depth > 1; depth-- {
+		dots &= dots - 1
+	}
+	if dots == 0 {
+		return subject
+	}
+	return subject[:bits.TrailingZeros64(dots)+1]
 }
 
 // Allows reports whether subject, in which wildcards are ordinary tokens, is in

@@ -36,11 +36,10 @@ type Batch struct {
 	cache []entry // direct-mapped by subject
 	// missed holds, for each place in cache, a check of the subject that was
 	// looked for there last; once is for those that came for the first time.
-	missed []uint32
-	once   entry
-	trace  *Trace // of the message being published; nil for none
-	// verdicts are those of permission sets on subjects, by the subject's hash.
-	verdicts [][2]verdict
+	missed   []uint32
+	once     entry
+	trace    *Trace // of the message being published; nil for none
+	verdicts verdicts
 	// depth counts the accounts that the message being published has come
 	// through; levels has room for each, second is the cache of the first.
 	depth  int

@@ -26,7 +26,6 @@ type entry struct {
 	acc     *account.Account
 	gen     *atomic.Uint64
 	seen    uint64 // value of gen at the time of the match
-	hash    uint64 // of subject
 	subject []byte
 	res     account.Result
 	only    *account.Subscription // the one receiver, where there is just that
@@ -40,7 +39,11 @@ type entry struct {
 // allowed reports whether may allows the subject.
 func (e *entry) allowed(b *Batch, may *permission.Set) bool {
 	if e.may != may {
-		e.may, e.yes = may, b.verdictOf(e.subject, e.hash).allows(may, e.subject)
+		v := b.verdicts.last
+		if b.verdicts.whose != e {
+			v = b.verdictOf(e.subject)
+		}
+		e.may, e.yes = may, b.verdicts.allows(v, may, e.subject)
 	}
 	return e.yes
 }
@@ -56,17 +59,16 @@ type level struct {
 // at hand: those of outer levels are still in use.
 func (b *Batch) nested(lv *level, acc *account.Account, subject []byte) *entry {
 	e := &lv.found
-	sum := maphash.Bytes(b.seed, subject)
 	if b.depth == 1 { // most imports lead no further, so they have a cache
 		if b.second == nil {
 			b.second = make([]entry, secondSize)
 		}
-		e = &b.second[(sum^mixed(acc))%secondSize]
+		e = &b.second[(maphash.Bytes(b.seed, subject)^mixed(acc))%secondSize]
 	}
 	if e.acc == acc && string(e.subject) == string(subject) && e.gen.Load() == e.seen {
 		return e
 	}
-	return e.match(b, acc, subject, sum)
+	return e.match(b, acc, subject)
 }
 
 // mixed is what an account adds to the hash of its subjects. Objects don't move.
@@ -84,12 +86,11 @@ func (b *Batch) interest(acc *account.Account, subject []byte) *entry {
 	if b.cache == nil {
 		b.cache, b.missed = make([]entry, cacheSize), make([]uint32, cacheSize)
 	}
-	sum := maphash.Bytes(b.seed, subject)
-	h := sum ^ mixed(acc)
+	h := maphash.Bytes(b.seed, subject) ^ mixed(acc)
 	i, check := h%cacheSize, uint32(h>>32)|1
 	if b.missed[i] != check {
 		b.missed[i] = check
-		b.last = b.once.match(b, acc, subject, sum)
+		b.last = b.once.match(b, acc, subject)
 		return b.last
 	}
 	e := &b.cache[i]
@@ -97,11 +98,11 @@ func (b *Batch) interest(acc *account.Account, subject []byte) *entry {
 	if e.acc == acc && string(e.subject) == string(subject) && e.gen.Load() == e.seen {
 		return e
 	}
-	return e.match(b, acc, subject, sum)
+	return e.match(b, acc, subject)
 }
 
 // match fills e anew.
-func (e *entry) match(b *Batch, acc *account.Account, subject []byte, h uint64) *entry {
+func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
 	if cap(e.res.Plain) > keepResult {
 		e.res = account.Result{}
 	}
@@ -111,9 +112,11 @@ func (e *entry) match(b *Batch, acc *account.Account, subject []byte, h uint64) 
 	e.acc, e.subject = acc, append(e.subject[:0], subject...)
 	e.gen = acc.Generation(subject)
 	e.seen = e.gen.Load()
-	e.may, e.hash = nil, h
+	e.may = nil
 	if acc.MatchAll(b.reader, subject, &e.res) {
-		filter(&e.res, subject, b.verdictOf(subject, h))
+		v := b.verdictOf(subject)
+		b.verdicts.last, b.verdicts.whose = v, e // the publisher's permissions are asked next
+		b.verdicts.filter(&e.res, subject, v)
 	}
 	e.only, e.nobody = nil, e.res.Empty() && e.res.Chain == nil
 	if len(e.res.Plain) == 1 && len(e.res.Groups) == 0 && e.res.Chain == nil {

@@ -1,44 +1,60 @@
 package router
 
 import (
+	"hash/maphash"
+
 	"ganglion/core/account"
 	"ganglion/core/permission"
 )
 
 const (
-	// verdictSets is how many pairs of subjects a batch remembers verdicts on.
+	// verdictSets is how many pairs of beginnings of subjects a batch remembers
+	// verdicts on.
 	verdictSets = 2048
-	// verdictSubject is how long such a subject may be.
+	// verdictSubject is how long such a beginning may be.
 	verdictSubject = 44
 	// verdictAnswers is how many permission sets' verdicts are kept of each: as a
 	// rule the publisher's and the receiver's.
 	verdictAnswers = 2
 )
 
-// verdict is what permission sets said of a subject, in one cache line. Many
-// users share a set and many subjects come again, so asking a set anew for each
-// message costs more than to look. Subjects are compared byte by byte: an answer
-// is never another subject's.
-type verdict struct {
-	sets    [verdictAnswers]*permission.Set
-	subject [verdictSubject]byte
-	yes     [verdictAnswers]bool
-	length  uint8 // of subject; 0 is an empty place
-	next    uint8 // answer to be replaced next
+// verdicts remember what permission sets said of subjects. Many users share a set
+// and many subjects begin alike, with a site or a kind, so asking a set anew for
+// each message costs more than to look; and what is kept by the beginnings that
+// decide (see permission.Deciding) is few enough to stay in the processor's cache.
+// Beginnings are compared byte by byte: an answer is never another subject's.
+type verdicts struct {
+	places [][2]verdict
+	depth  int // of the deepest set asked
+	// last is the place of the subject of whose, if of was not called since.
+	last  *verdict
+	whose *entry
 }
 
-// verdictOf returns the place for verdicts on subject, whose hash is h; nil when
-// it is too long.
-func (b *Batch) verdictOf(subject []byte, h uint64) *verdict {
-	if len(subject) > len(verdict{}.subject) || len(subject) == 0 {
+// verdict is what sets said of the subjects that begin alike, in one cache line.
+type verdict struct {
+	sets   [verdictAnswers]*permission.Set
+	begin  [verdictSubject]byte
+	yes    [verdictAnswers]bool
+	length uint8 // of begin; 0 is an empty place
+	next   uint8 // answer to be replaced next
+}
+
+// verdictOf returns the place for verdicts on subject; nil when there is none.
+func (b *Batch) verdictOf(subject []byte) *verdict {
+	vs := &b.verdicts
+	vs.whose = nil
+	begin := permission.Deciding(subject, vs.depth)
+	if len(begin) > verdictSubject || len(begin) == 0 {
 		return nil
 	}
-	if b.verdicts == nil {
-		b.verdicts = make([][2]verdict, verdictSets)
+	if vs.places == nil {
+		vs.places = make([][2]verdict, verdictSets)
 	}
-	two := &b.verdicts[h%verdictSets]
+	h := maphash.Bytes(b.seed, begin)
+	two := &vs.places[h%verdictSets]
 	for i := range two {
-		if v := &two[i]; string(v.subject[:v.length]) == string(subject) {
+		if v := &two[i]; string(v.begin[:v.length]) == string(begin) {
 			return v
 		}
 	}
@@ -48,12 +64,12 @@ func (b *Batch) verdictOf(subject []byte, h uint64) *verdict {
 	} else if two[1].length == 0 {
 		v = &two[1]
 	}
-	*v = verdict{length: uint8(copy(v.subject[:], subject)), subject: v.subject}
+	*v = verdict{length: uint8(copy(v.begin[:], begin)), begin: v.begin}
 	return v
 }
 
 // allows is set.Allows(subject), where v is subject's place, or nil.
-func (v *verdict) allows(set *permission.Set, subject []byte) bool {
+func (vs *verdicts) allows(v *verdict, set *permission.Set, subject []byte) bool {
 	if v == nil {
 		return set.Allows(subject)
 	}
@@ -63,6 +79,11 @@ func (v *verdict) allows(set *permission.Set, subject []byte) bool {
 		}
 	}
 	yes := set.Allows(subject)
+	if set.Depth() > vs.depth { // what is remembered by less does not hold for it
+		vs.depth, vs.whose = set.Depth(), nil
+		clear(vs.places)
+		return yes
+	}
 	v.sets[v.next], v.yes[v.next] = set, yes
 	v.next = (v.next + 1) % verdictAnswers
 	return yes
@@ -70,22 +91,22 @@ func (v *verdict) allows(set *permission.Set, subject []byte) bool {
 
 // filter leaves out of res whoever must not be given messages on subject, whose
 // place is v.
-func filter(res *account.Result, subject []byte, v *verdict) {
+func (vs *verdicts) filter(res *account.Result, subject []byte, v *verdict) {
 	if len(res.Plain) == 1 && len(res.Groups) == 0 { // the most frequent one
-		if denied(res.Plain[0], subject, v) {
+		if vs.denied(res.Plain[0], subject, v) {
 			res.Plain[0] = nil
 			res.Plain = res.Plain[:0]
 		}
 		return
 	}
-	res.Filter(func(sub *account.Subscription) bool { return denied(sub, subject, v) })
+	res.Filter(func(sub *account.Subscription) bool { return vs.denied(sub, subject, v) })
 }
 
 // denied reports whether sub must not be given messages on subject.
-func denied(sub *account.Subscription, subject []byte, v *verdict) bool {
+func (vs *verdicts) denied(sub *account.Subscription, subject []byte, v *verdict) bool {
 	if sub.Via != nil {
 		return sub.DeniesFar(subject)
 	}
 	deny := sub.Denials()
-	return deny != nil && !v.allows(deny, subject)
+	return deny != nil && !vs.allows(v, deny, subject)
 }
