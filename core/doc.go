@@ -1,11 +1,11 @@
 // Package core is the map of the broker; it holds no code.
 //
 //	core/broker                                        the embedding API: assembles the core, serves net.Listeners
-//	core/client                                        a session type over one connection
-//	core/local                                         a peer inside the process: publish, request, subscribe
-//	core/router                                        the stairwell: every message goes through here
-//	core/auth -> core/account                          who may join; isolated subject spaces
-//	core/conn core/sublist core/hook core/limit core/monitor
+//	core/client core/event                             a session type over one connection; the system account's services
+//	core/local core/auth                               a peer inside the process; who may join, as whom
+//	core/router core/operator                          the stairwell: every message goes through here; the trust chain of JWTs
+//	core/account                                       isolated subject spaces, what they export and import
+//	core/conn core/sublist core/hook core/limit core/permission core/monitor
 //	core/wire core/subject                             the foundation: standard library only
 //
 // A package imports only packages of a lower layer, and packages of one layer

@@ -296,6 +296,7 @@ func (b *Broker) AccountStats(names []string) []monitor.AccountStat {
 		if k, ok := at[a]; ok {
 			list[k].Sent.MsgBytes = monitor.MsgBytes{Msgs: t.OutMsgs, Bytes: t.OutBytes}
 			list[k].Received.MsgBytes = monitor.MsgBytes{Msgs: t.InMsgs, Bytes: t.InBytes}
+			list[k].SlowConsumers = t.Slow
 		}
 	}
 	for _, c := range b.clients.Clients() {

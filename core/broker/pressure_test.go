@@ -93,6 +93,9 @@ func TestSlowConsumerPending(t *testing.T) {
 	if v := b.Varz(); v.SlowConsumers != 1 || v.SlowConsumerStats.Clients != 1 {
 		t.Fatalf("slow_consumers %d", v.SlowConsumers)
 	}
+	if a := b.AccountStats([]string{"$G"}); len(a) != 1 || a[0].SlowConsumers != 1 {
+		t.Errorf("the account shows %+v", a)
+	}
 }
 
 func TestSlowConsumerDeadline(t *testing.T) {

@@ -254,6 +254,7 @@ func TestConfigRefused(t *testing.T) {
 		{"operator and users", `operator: eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.e30.x, authorization { users: [{ user: a, password: b }] }`, ""},
 		{"a callout without issuer", `authorization { auth_callout { auth_users: [a] }, users: [{ user: a, password: b }] }`, "issuer"},
 		{"an unknown system account", `accounts { A { users: [{ user: a, password: b }] } }, system_account: NOPE`, "NOPE"},
+		{"latency of a stream of responses", `accounts { A { exports: [{ service: x, response: stream, latency: { sampling: 100, subject: lat } }] } }`, "latency"},
 		{"an account in its own position", `accounts { A { exports: [{ stream: "a.b", account_token_position: 1 }] } }`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,6 +39,7 @@ func (m *Manager) logCut(c *Client, r conn.CloseReason, told string) {
 // Totals are counters over all sessions, those that ended included.
 type Totals struct {
 	InMsgs, InBytes, OutMsgs, OutBytes int64
+	Slow                               int64 // sessions cut as slow consumers
 }
 
 // Manager owns the sessions of a broker. Create it with NewManager.
@@ -212,6 +213,9 @@ func (m *Manager) remove(c *Client) {
 		m.stale.Add(1)
 	}
 	t, info := c.totals(), c.Info(false)
+	if r == conn.SlowPending || r == conn.SlowDeadline {
+		t.Slow = 1
+	}
 	m.mu.Lock()
 	delete(m.clients, c.cid)
 	m.leave(c)
@@ -236,6 +240,7 @@ func (t *Totals) add(o Totals) {
 	t.InBytes += o.InBytes
 	t.OutMsgs += o.OutMsgs
 	t.OutBytes += o.OutBytes
+	t.Slow += o.Slow
 }
 
 // Clients returns the open sessions in no order.

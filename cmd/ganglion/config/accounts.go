@@ -215,6 +215,8 @@ func (a *accountReader) exports(c *Config, name string, t token, v any) error {
 			return errorAt(t, "%s: %q is no valid subject", name, e.Subject)
 		case e.Kind == account.Stream && (e.Latency != nil || e.Response != 0 || e.Threshold != 0):
 			return errorAt(t, "%s: response, threshold and latency are for services only", name)
+		case e.Latency != nil && e.Response != account.Singleton:
+			return errorAt(t, "%s: latency can be measured of a service with one response only, got response: %s", name, e.Response)
 		case e.Kind == account.Stream && e.AllowTrace:
 			return errorAt(t, "%s: allow_trace of a stream stands in the import", name)
 		}
