@@ -27,6 +27,7 @@ var layers = map[string]int{
 	"core/jetstream/api": 0,
 	"listeners":          0,
 	"plugins/abi":        0,
+	"plugins/sdk/go":     0,
 
 	"core/sublist":             1,
 	"core/conn":                1,

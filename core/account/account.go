@@ -23,9 +23,9 @@ type Account struct {
 	list *sublist.Sublist[*Subscription]
 	spec atomic.Pointer[Spec]
 
-	mu       sync.Mutex // serialises changes of the two below
+	mu       sync.Mutex // serialises changes of mappings
 	mappings atomic.Pointer[[]*subject.Mapping]
-	hooks    atomic.Pointer[[]binding]
+	hooks    atomic.Pointer[hook.Table]
 
 	// importing is held for reading while a subscription and its shadows come or
 	// go, and for writing while what is imported changes.
@@ -36,13 +36,6 @@ type Account struct {
 	// filtered is set once a subscription has had a filter.
 	filtered atomic.Bool
 	replies  atomic.Pointer[Replies]
-}
-
-// binding is a hook at a boundary of this account.
-type binding struct {
-	pattern string
-	publish hook.Publish
-	deliver hook.Deliver
 }
 
 // New returns an empty account.
@@ -136,10 +129,7 @@ func (a *Account) Match(reader int, subj []byte, r *Result) {
 // reports whether there may be any.
 func (a *Account) MatchAll(reader int, subj []byte, r *Result) (filtered bool) {
 	a.list.Match(reader, subj, &r.Result)
-	r.Chain = nil
-	if hs := a.hooks.Load(); hs != nil {
-		r.Chain = chain(*hs, subj)
-	}
+	r.Chain = a.hooks.Load().Chain(subj)
 	return a.filtered.Load()
 }
 
@@ -158,23 +148,6 @@ func (r *Result) Filter(denied func(*Subscription) bool) {
 		r.Groups[i], r.Groups[last] = r.Groups[last], r.Groups[i]
 		r.Groups = r.Groups[:last]
 	}
-}
-
-func chain(hs []binding, subj []byte) *hook.Chain {
-	var ps []hook.Publish
-	var ds []hook.Deliver
-	for _, h := range hs {
-		if !subject.Match(h.pattern, string(subj)) {
-			continue
-		}
-		if h.publish != nil {
-			ps = append(ps, h.publish)
-		}
-		if h.deliver != nil {
-			ds = append(ds, h.deliver)
-		}
-	}
-	return hook.NewChain(ps, ds)
 }
 
 // Mapped reports whether the account has mappings at all.
@@ -206,28 +179,11 @@ func (a *Account) SetMappings(ms []*subject.Mapping) {
 	a.list.Invalidate()
 }
 
-// HookPublish has h see messages published on subjects that pattern matches,
-// behind the hooks that are there already.
-func (a *Account) HookPublish(pattern string, h hook.Publish) {
-	a.addHook(binding{pattern: pattern, publish: h})
-}
-
-// HookDeliver has h see messages on subjects that pattern matches before they go
-// to the clients of a listener.
-func (a *Account) HookDeliver(pattern string, h hook.Deliver) {
-	a.addHook(binding{pattern: pattern, deliver: h})
-}
-
-func (a *Account) addHook(b binding) {
-	a.mu.Lock()
-	var hs []binding
-	if old := a.hooks.Load(); old != nil {
-		hs = append(hs, *old...)
+// SetHooks replaces the hooks at the account's boundaries; nil is none.
+func (a *Account) SetHooks(t *hook.Table) {
+	if a.hooks.Swap(t) != t {
+		a.list.Invalidate()
 	}
-	hs = append(hs, b)
-	a.hooks.Store(&hs)
-	a.mu.Unlock()
-	a.list.Invalidate()
 }
 
 // Stats returns the counters of the account's interest.

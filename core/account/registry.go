@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"ganglion/core/hook"
 	"ganglion/core/subject"
 )
 
@@ -16,6 +17,7 @@ type Registry struct {
 	accounts map[string]*Account
 	system   string
 	implicit []Import // that every account has of the system account
+	hooks    func(account string) *hook.Table
 }
 
 // NewRegistry returns a Registry with the global account and a system account
@@ -26,9 +28,29 @@ func NewRegistry(system string) *Registry {
 	}
 	r := &Registry{accounts: map[string]*Account{}, system: system}
 	for _, name := range []string{Global, system} {
-		r.accounts[name] = New(name)
+		r.accounts[name] = r.make(name)
 	}
 	return r
+}
+
+// make returns a new account with its hooks.
+func (r *Registry) make(name string) *Account {
+	a := New(name)
+	if r.hooks != nil {
+		a.SetHooks(r.hooks(name))
+	}
+	return a
+}
+
+// SetHooks has hooks say which hooks each account has, those that come later
+// included. It is called with the Registry locked.
+func (r *Registry) SetHooks(hooks func(account string) *hook.Table) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hooks = hooks
+	for name, a := range r.accounts {
+		a.SetHooks(hooks(name))
+	}
 }
 
 // Get returns the account called name, or nil.
@@ -67,7 +89,7 @@ func (r *Registry) SetSystem(name string) {
 		return
 	}
 	if r.accounts[name] == nil {
-		r.accounts[name] = New(name)
+		r.accounts[name] = r.make(name)
 	}
 	r.system = name
 	r.link("")
@@ -131,7 +153,7 @@ func (r *Registry) Prepare(specs []Spec, system string) (commit func() (gone []s
 		for name, s := range byName {
 			a := r.accounts[name]
 			if a == nil {
-				a = New(name)
+				a = r.make(name)
 				r.accounts[name] = a
 			}
 			a.adopt(s)
@@ -151,7 +173,7 @@ func (r *Registry) Update(s Spec) (*Account, []error) {
 	defer r.mu.Unlock()
 	a := r.accounts[s.Name]
 	if a == nil {
-		a = New(s.Name)
+		a = r.make(s.Name)
 		r.accounts[s.Name] = a
 	}
 	a.adopt(&s)

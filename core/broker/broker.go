@@ -66,6 +66,10 @@ type Broker struct {
 	counters    router.Counters
 	opts        atomic.Pointer[Options]
 
+	hooking  sync.Mutex
+	ownHooks []Hook // of Options
+	hooks    []Hook // guarded by hooking
+
 	mu        sync.Mutex
 	listeners map[net.Listener]*atomic.Pointer[Endpoint]
 	closed    bool
@@ -101,12 +105,8 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	for _, h := range o.Publish {
-		b.global.HookPublish(h.Pattern, h.Hook)
-	}
-	for _, h := range o.Deliver {
-		b.global.HookDeliver(h.Pattern, h.Hook)
-	}
+	b.ownHooks = hooksOf(&o)
+	b.SetHooks(nil)
 	b.loop, err = conn.NewLoop(conn.LoopOptions{
 		NewBatch: func(reader int) conn.Batch { return router.New(reader, &b.counters) },
 	})
@@ -233,6 +233,7 @@ func (b *Broker) Prepare(o Options) (commit, abort func(), err error) {
 		before := b.clients.Settings()
 		b.clients.SetSettings(s)
 		b.adopt(&o)
+		b.rebindHooks()
 		b.mu.Lock()
 		b.loaded = time.Now()
 		b.mu.Unlock()

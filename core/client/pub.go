@@ -2,7 +2,9 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"ganglion/core/account"
@@ -91,14 +93,52 @@ func (c *Client) undelivered(b *router.Batch, s *Settings, g *grant, m *wire.Msg
 			c.undelivered(b, s, g, m, name, flags, out)
 		}
 	case out.Verdict == hook.Reject:
-		if out.Err != nil {
-			s.Log.Warn("publish hook failed", "cid", c.cid, "subject", string(name), "error", out.Err)
-		}
-		c.sayErr(b, fmt.Sprintf("Permissions Violation for Publish to %q", name))
+		c.rejected(b, s, m, name, out.Err)
 	case out.Verdict == hook.Drop:
 	case len(m.Reply) > 0 && flags&flagNoResponders != 0:
 		c.noResponders(b, m.Reply, name)
 	}
+}
+
+// rejected tells the client that a hook rejected its message, and who asked what
+// for a status with which.
+func (c *Client) rejected(b *router.Batch, s *Settings, m *wire.Msg, name []byte, err error) {
+	text := fmt.Sprintf("Permissions Violation for Publish to %q", name)
+	status := &hook.Rejection{}
+	switch {
+	case errors.As(err, &status):
+		status = &hook.Rejection{Code: status.Code, Reason: plain(status.Reason)}
+		if status.Reason != "" {
+			text += ": " + status.Reason
+		}
+	case err != nil:
+		s.Log.Warn("publish hook failed", "cid", c.cid, "subject", string(name), "error", err)
+	}
+	c.sayErr(b, text)
+	if len(m.Reply) == 0 || !c.has(flagHeaders) {
+		return
+	}
+	if status.Code == 0 {
+		status.Code = 403
+	}
+	if status.Reason == "" {
+		status.Reason = "Rejected"
+	}
+	hdr := fmt.Appendf(nil, "NATS/1.0 %d %s\r\nNats-Subject: %s\r\n\r\n", status.Code, status.Reason, name)
+	c.tellStatus(b, bytes.Clone(m.Reply), hdr)
+}
+
+// plain returns a reason as it may stand in an -ERR and in a status line.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ' || r == 0x7f:
+			return ' '
+		case r == '\'':
+			return '"'
+		}
+		return r
+	}, s)
 }
 
 // mayRespond reports whether subj may be published to because the session was

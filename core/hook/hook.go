@@ -21,6 +21,7 @@ type Origin struct {
 	Name     string // as given in CONNECT
 	Listener string // name of the listener, "" inside the process
 	Remote   netip.AddrPort
+	Hops     int // how many hooks' messages led to this one
 }
 
 // Verdict is what becomes of a message.
@@ -38,8 +39,18 @@ const (
 	Reject
 )
 
-// Publish sees a message when it enters the core. An error counts as Reject and
-// is logged.
+// Rejection is an error with which a hook says why it rejects a message; it is
+// told to the publisher and not logged.
+type Rejection struct {
+	Code   int    // status that a request is answered with; 0 is 403
+	Reason string // one line, for the publisher
+}
+
+// Error returns the reason.
+func (r *Rejection) Error() string { return r.Reason }
+
+// Publish sees a message when it enters the core. An error counts as Reject and,
+// if it is no *Rejection, is logged.
 type Publish interface {
 	OnPublish(from *Origin, m *wire.Msg) (Verdict, error)
 }
@@ -84,48 +95,4 @@ func (f ConnectFunc) OnConnect(from *Origin, c *wire.ConnectOptions) error { ret
 // OnSubscribe calls f.
 func (f SubscribeFunc) OnSubscribe(from *Origin, subject, queue string) error {
 	return f(from, subject, queue)
-}
-
-// Chain is the hooks that a subject's messages meet, in order. A nil Chain is
-// empty: calling it costs one comparison.
-type Chain struct {
-	publish []Publish
-	deliver []Deliver
-}
-
-// NewChain returns a Chain, nil when both lists are empty.
-func NewChain(publish []Publish, deliver []Deliver) *Chain {
-	if len(publish) == 0 && len(deliver) == 0 {
-		return nil
-	}
-	return &Chain{publish: publish, deliver: deliver}
-}
-
-// Publish runs the publish hooks until one does not pass.
-func (c *Chain) Publish(from *Origin, m *wire.Msg) (Verdict, error) {
-	for _, h := range c.publish {
-		if v, err := h.OnPublish(from, m); v != Pass || err != nil {
-			if err != nil {
-				v = Reject
-			}
-			return v, err
-		}
-	}
-	return Pass, nil
-}
-
-// Delivers reports whether there are deliver hooks.
-func (c *Chain) Delivers() bool { return c != nil && len(c.deliver) > 0 }
-
-// Deliver runs the deliver hooks until one does not pass.
-func (c *Chain) Deliver(listener string, m *wire.Msg) (Verdict, error) {
-	for _, h := range c.deliver {
-		if v, err := h.OnDeliver(listener, m); v != Pass || err != nil {
-			if err != nil {
-				v = Drop
-			}
-			return v, err
-		}
-	}
-	return Pass, nil
 }

@@ -59,6 +59,7 @@ type Batch struct {
 	slow     bool // somebody staged for is falling behind
 	flushing bool
 
+	views   []view // of the messages being published, by listener
 	scratch []byte
 	near    []byte // a subject as the importer of a stream calls it
 }

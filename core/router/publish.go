@@ -138,68 +138,6 @@ func (b *Batch) mapSubject(acc *account.Account, m *wire.Msg) bool {
 	return len(m.Subject) > 0
 }
 
-// publishHooked runs the publish chain, matches again when the subject was
-// replaced, and delivers through the deliver chain where there is one.
-func (b *Batch) publishHooked(from Publisher, acc *account.Account, e *entry, m *wire.Msg) Outcome {
-	subject, data := m.Subject, m.Data
-	chain := e.res.Chain
-	if v, err := chain.Publish(from.Origin(), m); v != hook.Pass {
-		b.counter.Refused.Add(1)
-		return Outcome{Verdict: v, Err: err}
-	}
-	if len(m.Data) != len(data) || len(data) > 0 && &m.Data[0] != &data[0] {
-		m.SizeArg = nil
-	}
-	m.Tail = nil
-	if string(m.Subject) != string(subject) {
-		e = b.interest(acc, m.Subject) // matched again, not hooked again
-	}
-	var n int
-	if chain.Delivers() {
-		n = b.fanOutHooked(from, chain, &e.res, m)
-	} else {
-		n = b.fanOut(from, &e.res, m)
-	}
-	// A hook's bytes are its own only until its next call.
-	b.Flush()
-	return Outcome{Receivers: n}
-}
-
-// fanOutHooked is fanOut with the deliver chain, run once per listener.
-func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Result, m *wire.Msg) int {
-	seen := map[string]*wire.Msg{}
-	view := func(sub *account.Subscription) *wire.Msg {
-		if sub.Listener == "" || sub.Via != nil {
-			return m
-		}
-		v, ok := seen[sub.Listener]
-		if !ok {
-			c := m.Clone()
-			if verdict, _ := chain.Deliver(sub.Listener, &c); verdict == hook.Pass {
-				c = c.Clone()
-				v = &c
-			}
-			seen[sub.Listener] = v
-		}
-		return v
-	}
-	n := 0
-	one := func(sub *account.Subscription) {
-		if v := view(sub); v != nil {
-			n += b.deliver(from, sub, v)
-		}
-	}
-	for _, sub := range res.Plain {
-		one(sub)
-	}
-	for i := range res.Groups {
-		members := res.Groups[i].Members
-		hi, _ := bits.Mul64(b.rng.Uint64(), uint64(len(members)))
-		one(members[hi])
-	}
-	return n
-}
-
 // redeliver gives a message of a queue group to another member, or drops it when
 // none is left.
 func (b *Batch) redeliver(r *account.Returned) {

@@ -5,6 +5,9 @@ package subject
 // nothing.
 func Match(pattern, subj string) bool { return match(pattern, subj) }
 
+// MatchBytes is Match for a subject in bytes.
+func MatchBytes(pattern string, subj []byte) bool { return match(pattern, subj) }
+
 func match[T text](pattern string, subj T) bool {
 	p, s := 0, 0
 	for {

@@ -1,0 +1,76 @@
+package hook
+
+import (
+	"ganglion/core/subject"
+	"ganglion/core/wire"
+)
+
+// Chain is the hooks that a subject's messages meet, in order. A nil Chain is
+// empty: calling it costs one comparison.
+type Chain struct {
+	publish []*Binding
+	deliver []*Binding
+}
+
+func newChain(bindings []*Binding) *Chain {
+	c := &Chain{}
+	for _, b := range bindings {
+		if b.Publish != nil {
+			c.publish = append(c.publish, b)
+		}
+		if b.Deliver != nil {
+			c.deliver = append(c.deliver, b)
+		}
+	}
+	return c
+}
+
+// Publish runs the publish hooks until one does not pass. Once one has replaced
+// the subject, those that are not for the new one are left out.
+func (c *Chain) Publish(from *Origin, m *wire.Msg) (Verdict, error) {
+	was, moved := m.Subject, false
+	for _, b := range c.publish {
+		if moved && !b.covers(m.Subject) {
+			continue
+		}
+		if v, err := b.Publish.OnPublish(from, m); v != Pass || err != nil {
+			if err != nil {
+				v = Reject
+			}
+			return v, err
+		}
+		moved = moved || !same(was, m.Subject)
+	}
+	return Pass, nil
+}
+
+func same(a, b []byte) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// Publishes reports whether there are publish hooks.
+func (c *Chain) Publishes() bool { return c != nil && len(c.publish) > 0 }
+
+// Delivers reports whether there are deliver hooks.
+func (c *Chain) Delivers() bool { return c != nil && len(c.deliver) > 0 }
+
+// Deliver runs the deliver hooks until one does not pass.
+func (c *Chain) Deliver(listener string, m *wire.Msg) (Verdict, error) {
+	for _, b := range c.deliver {
+		if v, err := b.Deliver.OnDeliver(listener, m); v != Pass || err != nil {
+			if err != nil {
+				v = Drop
+			}
+			return v, err
+		}
+	}
+	return Pass, nil
+}
+
+// covers reports whether b is for messages on subj.
+func (b *Binding) covers(subj []byte) bool {
+	return subject.MatchBytes(b.Pattern, subj) && (b.Reserved || !b.wild() || !reserved(subj))
+}
+
+// wild reports whether the pattern begins with a wildcard.
+func (b *Binding) wild() bool { return b.Pattern[0] == '*' || b.Pattern[0] == '>' }

@@ -1,0 +1,126 @@
+package router
+
+import (
+	"math/bits"
+
+	"ganglion/core/account"
+	"ganglion/core/hook"
+	"ganglion/core/wire"
+)
+
+// publishHooked runs the publish chain, matches again when the subject was
+// replaced, and delivers through the deliver chain where there is one. What hooks
+// replace is theirs until their next call, and is copied when it is staged:
+// borrowed is the publisher's Tail alone.
+func (b *Batch) publishHooked(from Publisher, acc *account.Account, e *entry, m *wire.Msg) Outcome {
+	chain := e.res.Chain
+	if chain.Publishes() {
+		was := *m
+		if v, err := chain.Publish(from.Origin(), m); v != hook.Pass {
+			b.counter.Refused.Add(1)
+			return Outcome{Verdict: v, Err: err}
+		}
+		settleChange(&was, m)
+		if !sameBytes(was.Subject, m.Subject) {
+			e = b.interest(acc, m.Subject) // matched again, not hooked again
+		}
+	}
+	if chain.Delivers() {
+		return Outcome{Receivers: b.fanOutHooked(from, chain, &e.res, m)}
+	}
+	return Outcome{Receivers: b.fanOut(from, &e.res, m)}
+}
+
+// settleChange drops from m what was true of it as it was published, if hooks
+// changed it.
+func settleChange(was, m *wire.Msg) {
+	same := sameBytes(was.Data, m.Data) && was.HdrLen == m.HdrLen
+	if !same {
+		m.SizeArg = nil
+	}
+	if !same || !sameBytes(was.Reply, m.Reply) {
+		m.Tail, m.Packed = nil, nil
+	}
+}
+
+// sameBytes reports whether a and b are the same bytes at the same place.
+func sameBytes(a, b []byte) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// view is a message as the clients of one listener get it.
+type view struct {
+	listener string
+	m        wire.Msg
+	dropped  bool
+	buf      []byte // what hooks changed
+}
+
+// viewOf returns m as the clients of sub's listener get it, nil when they don't.
+// Views from base on are of this message.
+func (b *Batch) viewOf(base int, chain *hook.Chain, sub *account.Subscription, m *wire.Msg) *wire.Msg {
+	if sub.Listener == "" || sub.Via != nil {
+		return m
+	}
+	for i := base; i < len(b.views); i++ {
+		if v := &b.views[i]; v.listener == sub.Listener {
+			if v.dropped {
+				return nil
+			}
+			return &v.m
+		}
+	}
+	if len(b.views) < cap(b.views) {
+		b.views = b.views[:len(b.views)+1]
+	} else {
+		b.views = append(b.views, view{})
+	}
+	v := &b.views[len(b.views)-1]
+	v.listener, v.m = sub.Listener, *m
+	verdict, _ := chain.Deliver(sub.Listener, &v.m)
+	if v.dropped = verdict != hook.Pass; v.dropped {
+		return nil
+	}
+	v.m.Subject = m.Subject
+	settleChange(m, &v.m)
+	if v.m.Tail == nil { // the next listener's call may take the bytes back
+		reply, data := v.m.Reply, v.m.Data
+		v.buf = append(append(v.buf[:0], reply...), data...)
+		v.m.Reply, v.m.Data = v.buf[:len(reply):len(reply)], v.buf[len(reply):]
+	}
+	return &v.m
+}
+
+// fanOutHooked is fanOut with the deliver chain, run once per listener.
+func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Result, m *wire.Msg) int {
+	base, n := len(b.views), 0
+	for _, sub := range res.Plain {
+		if v := b.viewOf(base, chain, sub, m); v != nil {
+			n += b.deliver(from, sub, v)
+		}
+	}
+	for i := range res.Groups {
+		members := res.Groups[i].Members
+		hi, _ := bits.Mul64(b.rng.Uint64(), uint64(len(members)))
+		for k := range members {
+			sub := members[(int(hi)+k)%len(members)]
+			v := b.viewOf(base, chain, sub, m)
+			if v == nil { // it was this one's: the group's copy is dropped
+				break
+			}
+			if d := b.deliver(from, sub, v); d > 0 {
+				n += d
+				break
+			}
+		}
+	}
+	for i := base; i < len(b.views); i++ {
+		v := &b.views[i]
+		v.m = wire.Msg{}
+		if cap(v.buf) > keepStage {
+			v.buf = nil
+		}
+	}
+	b.views = b.views[:base]
+	return n
+}
