@@ -45,6 +45,7 @@ func (a *Authenticator) credentials(r *Request, d *door) credentials {
 			*f.field = cookie.Value
 		}
 	}
+	o.User = c.user // so that logs and events name who it was
 	return c
 }
 

@@ -77,7 +77,7 @@ func (a *Authenticator) admitUser(u *operator.User, accountName string, p proof)
 	}
 	return &Identity{
 		User: u.NKey, Account: acc, Permissions: perms,
-		NKey: u.NKey, JWT: u.Token, IssuerKey: u.Issuer, NameTag: u.Name, Tags: u.Tags,
+		NKey: u.NKey, JWT: u.Token, Bearer: u.Bearer, IssuerKey: u.Issuer, NameTag: u.Name, Tags: u.Tags,
 		MaxSubs: int(u.Subs), MaxPayload: int(u.Payload),
 		Expires: u.Expires, ConnectionTypes: u.ConnectionTypes, proof: p,
 	}, nil

@@ -40,6 +40,7 @@ type Identity struct {
 
 	NKey      string // public user nkey; "" without
 	JWT       string // user JWT, in operator mode and from auth callout; never logged
+	Bearer    bool   // the JWT alone lets its holder in: monitoring does not show it
 	IssuerKey string // who signed the JWT
 	NameTag   string // the JWT's name for people
 	Tags      []string

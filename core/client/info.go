@@ -40,7 +40,7 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	}
 	i.NameTag = c.Account().Spec().NameTag
 	if id := c.Identity(); id != nil {
-		i.JWT, i.IssuerKey, i.Tags = id.JWT, id.IssuerKey, id.Tags
+		i.JWT, i.Bearer, i.IssuerKey, i.Tags = id.JWT, id.Bearer, id.IssuerKey, id.Tags
 		if id.NKey != "" && id.JWT == "" {
 			i.IssuerKey = c.Account().Name()
 		}

@@ -30,7 +30,7 @@ type Verdict uint8
 const (
 	// Pass lets the message on, with the changes that the hook made to it: a
 	// hook may replace Subject, Reply or Data (with HdrLen) of the Msg by bytes
-	// of its own, which must stay untouched until the hook's next call.
+	// that nobody changes any more, or that it appended to the Msg's Scratch.
 	Pass Verdict = iota
 	// Drop ends the message in silence.
 	Drop

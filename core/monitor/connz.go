@@ -46,6 +46,7 @@ type ConnInfo struct {
 	Subs         []string    `json:"subscriptions_list,omitempty"`
 	SubsDetail   []SubDetail `json:"subscriptions_list_detail,omitempty"`
 	JWT          string      `json:"jwt,omitempty"`
+	Bearer       bool        `json:"-"` // JWT is all that its holder needs, and not shown
 	IssuerKey    string      `json:"issuer_key,omitempty"`
 	NameTag      string      `json:"name_tag,omitempty"` // of the account; "" shows its name
 	Tags         []string    `json:"tags,omitempty"`
@@ -220,6 +221,9 @@ func (c *ConnInfo) subscribes(subj string) bool {
 
 // present shapes a row as it was asked for.
 func (c *ConnInfo) present(o *ConnzOptions) {
+	if c.Bearer {
+		c.JWT = ""
+	}
 	switch {
 	case !o.Auth:
 		c.User, c.Account, c.NameTag, c.JWT, c.IssuerKey, c.Tags = "", "", "", "", "", nil

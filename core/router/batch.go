@@ -61,7 +61,9 @@ type Batch struct {
 
 	views   []view // of the messages being published, by listener
 	scratch []byte
-	near    []byte // a subject as the importer of a stream calls it
+	// scratches are what hooks replaced of the message being published.
+	scratches []byte
+	near      []byte // a subject as the importer of a stream calls it
 }
 
 // Counters are totals of all batches that share them; they are added to once per

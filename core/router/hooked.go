@@ -10,13 +10,17 @@ import (
 
 // publishHooked runs the publish chain, matches again when the subject was
 // replaced, and delivers through the deliver chain where there is one. What hooks
-// replace is theirs until their next call, and is copied when it is staged:
-// borrowed is the publisher's Tail alone.
+// replace is copied when it is staged: borrowed is the publisher's Tail alone.
 func (b *Batch) publishHooked(from Publisher, acc *account.Account, e *entry, m *wire.Msg) Outcome {
 	chain := e.res.Chain
 	if chain.Publishes() {
 		was := *m
-		if v, err := chain.Publish(from.Origin(), m); v != hook.Pass {
+		m.Scratch = b.scratches[:0]
+		v, err := chain.Publish(from.Origin(), m)
+		if b.scratches, m.Scratch = m.Scratch, nil; cap(b.scratches) > keepStage {
+			b.scratches = nil
+		}
+		if v != hook.Pass {
 			b.counter.Refused.Add(1)
 			return Outcome{Verdict: v, Err: err}
 		}
@@ -53,7 +57,7 @@ type view struct {
 	listener string
 	m        wire.Msg
 	dropped  bool
-	buf      []byte // what hooks changed
+	buf      []byte // what hooks replaced
 }
 
 // viewOf returns m as the clients of sub's listener get it, nil when they don't.
@@ -77,17 +81,14 @@ func (b *Batch) viewOf(base int, chain *hook.Chain, sub *account.Subscription, m
 	}
 	v := &b.views[len(b.views)-1]
 	v.listener, v.m = sub.Listener, *m
+	v.m.Scratch = v.buf[:0]
 	verdict, _ := chain.Deliver(sub.Listener, &v.m)
+	v.buf, v.m.Scratch = v.m.Scratch, nil
 	if v.dropped = verdict != hook.Pass; v.dropped {
 		return nil
 	}
 	v.m.Subject = m.Subject
 	settleChange(m, &v.m)
-	if v.m.Tail == nil { // the next listener's call may take the bytes back
-		reply, data := v.m.Reply, v.m.Data
-		v.buf = append(append(v.buf[:0], reply...), data...)
-		v.m.Reply, v.m.Data = v.buf[:len(reply):len(reply)], v.buf[len(reply):]
-	}
 	return &v.m
 }
 

@@ -88,6 +88,10 @@ type Msg struct {
 	// SizeArg is the publisher's total size as written; receivers see it
 	// verbatim. Nil for messages made in the process.
 	SizeArg []byte
+
+	// Scratch is room of the reader's, for hooks: what they replace other parts
+	// by they append here, and it stays untouched until the message is done.
+	Scratch []byte
 }
 
 // Header returns the header block, nil without one.

@@ -46,7 +46,7 @@ func accountsBlock(c *Config, name string, t token, v any) error {
 		}
 		return nil
 	}
-	return errorAt(t, "%s must be a block { NAME { ... } } or a list of names, got %v", name, v)
+	return errorAt(t, "%s must be a block { NAME { ... } } or a list of names, got %s", name, given(name, v))
 }
 
 // accountReader reads one account.
@@ -96,7 +96,7 @@ func limitOf(at *int) key {
 	return func(_ *Config, name string, t token, v any) error {
 		n, ok := v.(int64)
 		if !ok {
-			return errorAt(t, "%s must be a number, got %v", name, v)
+			return errorAt(t, "%s must be a number, got %s", name, given(name, v))
 		}
 		*at = int(max(n, account.Unlimited))
 		return nil
@@ -151,7 +151,7 @@ func readSampling(name string, t token, v any, headers bool) (int, error) {
 func each(name string, t token, v any, f func(name string, t token, m map[string]any) error) error {
 	list, ok := v.([]any)
 	if !ok {
-		return errorAt(t, "%s must be a list of blocks [ { ... } ], got %v", name, v)
+		return errorAt(t, "%s must be a list of blocks [ { ... } ], got %s", name, given(name, v))
 	}
 	for i, e := range list {
 		e, et := unwrap(e)
@@ -160,7 +160,7 @@ func each(name string, t token, v any, f func(name string, t token, m map[string
 		}
 		m, ok := e.(map[string]any)
 		if !ok {
-			return errorAt(et, "%s: each entry must be a block { ... }, got %v", name, e)
+			return errorAt(et, "%s: each entry must be a block { ... }, got %s", name, given(name, e))
 		}
 		if err := f(name+"["+strconv.Itoa(i)+"]", et, m); err != nil {
 			return err

@@ -33,7 +33,7 @@ const (
 func listenersBlock(c *Config, name string, t token, v any) error {
 	m, ok := v.(map[string]any)
 	if !ok {
-		return errorAt(t, "%s must be a block { NAME { ... } }, got %v", name, v)
+		return errorAt(t, "%s must be a block { NAME { ... } }, got %s", name, given(name, v))
 	}
 	c.Listeners = map[string]Listener{}
 	for n, e := range m {

@@ -18,7 +18,7 @@ func mappings(c *Config, name string, t token, v any) (err error) {
 func readMappings(name string, t token, v any) ([]*subject.Mapping, error) {
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, errorAt(t, "%s must be a block { source: destination }, got %v", name, v)
+		return nil, errorAt(t, "%s must be a block { source: destination }, got %s", name, given(name, v))
 	}
 	sources := make([]string, 0, len(m))
 	for src := range m {
@@ -69,7 +69,7 @@ func destinations(name string, t token, v any) ([]subject.Dest, error) {
 			}
 			m, ok := e.(map[string]any)
 			if !ok {
-				return nil, errorAt(at, "%s: each entry must be a block { destination, weight }, got %v", name, e)
+				return nil, errorAt(at, "%s: each entry must be a block { destination, weight }, got %s", name, given(name, e))
 			}
 			d, err := destination(name, at, m)
 			if err != nil {
@@ -79,7 +79,7 @@ func destinations(name string, t token, v any) ([]subject.Dest, error) {
 		}
 		return out, nil
 	}
-	return nil, errorAt(t, "%s must be a subject or a list of destinations, got %v", name, v)
+	return nil, errorAt(t, "%s must be a subject or a list of destinations, got %s", name, given(name, v))
 }
 
 func destination(name string, t token, m map[string]any) (subject.Dest, error) {
@@ -93,7 +93,7 @@ func destination(name string, t token, m map[string]any) (subject.Dest, error) {
 		case "destination", "dest":
 			s, ok := v.(string)
 			if !ok {
-				return d, errorAt(at, "%s.%s must be a subject, got %v", name, k, v)
+				return d, errorAt(at, "%s.%s must be a subject, got %s", name, k, given(name, v))
 			}
 			d.Subject = s
 		case "weight":
@@ -105,7 +105,7 @@ func destination(name string, t token, m map[string]any) (subject.Dest, error) {
 		case "cluster":
 			s, ok := v.(string)
 			if !ok {
-				return d, errorAt(at, "%s.%s must be a string, got %v", name, k, v)
+				return d, errorAt(at, "%s.%s must be a string, got %s", name, k, given(name, v))
 			}
 			d.Cluster = s
 		default:

@@ -194,7 +194,7 @@ func resolver(c *Config, name string, t token, v any) error {
 		o.Resolver = strings.ToLower(kind)
 		return nil
 	}
-	return errorAt(t, "%s must be MEMORY, URL(http://...), or a block, got %v", name, v)
+	return errorAt(t, "%s must be MEMORY, URL(http://...), or a block, got %s", name, given(name, v))
 }
 
 // tlsClient reads the tls { } block of an outgoing connection.

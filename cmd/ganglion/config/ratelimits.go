@@ -27,7 +27,7 @@ func rateLimits(c *Config, name string, t token, v any) error {
 	keys["accounts"] = func(c *Config, name string, t token, v any) error {
 		m, ok := v.(map[string]any)
 		if !ok {
-			return errorAt(t, "%s must be a block { NAME { ... } }, got %v", name, v)
+			return errorAt(t, "%s must be a block { NAME { ... } }, got %s", name, given(name, v))
 		}
 		l.Accounts = map[string]limit.Scopes{}
 		for _, n := range byPlace(m) {
@@ -69,7 +69,7 @@ func rates(r *limit.Rates, connects bool) key {
 		"action": func(_ *Config, name string, t token, v any) (err error) {
 			s, ok := v.(string)
 			if !ok {
-				return errorAt(t, "%s must be throttle, drop or disconnect, got %v", name, v)
+				return errorAt(t, "%s must be throttle, drop or disconnect, got %s", name, given(name, v))
 			}
 			if r.Action, err = limit.ParseAction(s); err != nil {
 				return errorAt(t, "%s: %w", name, err)
@@ -99,7 +99,7 @@ func rate(at *float64) key {
 				return errorAt(t, "%s: %w", name, err)
 			}
 		default:
-			return errorAt(t, "%s must be a number a second or a string such as \"600/m\", got %v", name, v)
+			return errorAt(t, "%s must be a number a second or a string such as \"600/m\", got %s", name, given(name, v))
 		}
 		if *at <= 0 && *at != -1 {
 			return errorAt(t, "%s is %v; it must be above 0, or -1 for no limit", name, v)

@@ -58,7 +58,7 @@ func tlsBlock(at func(*Config) *TLS) key {
 	return func(c *Config, name string, t token, v any) error {
 		m, ok := v.(map[string]any)
 		if !ok {
-			return errorAt(t, "%s must be a block { ... }, got %v", name, v)
+			return errorAt(t, "%s must be a block { ... }, got %s", name, given(name, v))
 		}
 		x := at(c)
 		*x = TLS{On: true}
@@ -173,7 +173,7 @@ const autoDelay = 50 * time.Millisecond
 func readPairs(x *TLS, name string, t token, v any) error {
 	list, ok := v.([]any)
 	if !ok {
-		return errorAt(t, "%s must be a list of { cert_file, key_file }, got %v", name, v)
+		return errorAt(t, "%s must be a list of { cert_file, key_file }, got %s", name, given(name, v))
 	}
 	for _, e := range list {
 		e, et := unwrap(e)
@@ -182,7 +182,7 @@ func readPairs(x *TLS, name string, t token, v any) error {
 		}
 		m, ok := e.(map[string]any)
 		if !ok {
-			return errorAt(et, "%s must be a list of { cert_file, key_file }, got %v in it", name, e)
+			return errorAt(et, "%s must be a list of { cert_file, key_file }, got %s in it", name, given(name, e))
 		}
 		var p Pair
 		for k, e := range m {
@@ -190,7 +190,7 @@ func readPairs(x *TLS, name string, t token, v any) error {
 			s, ok := e.(string)
 			switch {
 			case !ok:
-				return errorAt(kt, "%s.%s must be a string, got %v; put it in quotes", name, k, e)
+				return errorAt(kt, "%s.%s must be a string, got %s; put it in quotes", name, k, given(name, e))
 			case k == "cert_file":
 				p.Cert = s
 			case k == "key_file":

@@ -68,7 +68,7 @@ func secretFile(at func(*Config) *string) key {
 	return func(c *Config, name string, t token, v any) error {
 		file, ok := v.(string)
 		if !ok {
-			return errorAt(t, "%s must be the name of a file, got %v", name, v)
+			return errorAt(t, "%s must be the name of a file, got %s", name, given(name, v))
 		}
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -152,7 +152,7 @@ func readResponses(name string, t token, v any) (*permission.Responses, error) {
 	most := func(_ *Config, name string, t token, v any) error {
 		n, ok := v.(int64)
 		if !ok {
-			return errorAt(t, "%s must be a number, got %v", name, v)
+			return errorAt(t, "%s must be a number, got %s", name, given(name, v))
 		}
 		r.Max = int(n)
 		return nil
@@ -160,7 +160,7 @@ func readResponses(name string, t token, v any) (*permission.Responses, error) {
 	expires := duration(func(*Config) *time.Duration { return &r.Expires }, -1<<62)
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, errorAt(t, "%s must be true or { max, expires }, got %v", name, v)
+		return nil, errorAt(t, "%s must be true or { max, expires }, got %s", name, given(name, v))
 	}
 	err := block{path: name + ".", keys: map[string]key{
 		"max": most, "max_msgs": most, "max_messages": most, "max_responses": most,

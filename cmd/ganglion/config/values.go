@@ -1,19 +1,47 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // The readers below make a key of a place in the Config and a type. Their
 // errors name the option, the value and what would do.
 
+// given says what was given for the option called name: the value, or only its
+// kind where it may be a secret, or have one inside.
+func given(name string, v any) string {
+	switch v.(type) {
+	case map[string]any:
+		return "a block"
+	case []any:
+		return "a list"
+	}
+	for _, word := range []string{"token", "pass", "auth", "user", "nkey", "monitor", "operator", "resolver", "account", "cookie"} {
+		if !strings.Contains(name, word) {
+			continue
+		}
+		switch v.(type) {
+		case string:
+			return "a string"
+		case bool:
+			return "true or false"
+		case int64, float64:
+			return "a number"
+		}
+		return "something else"
+	}
+	return fmt.Sprint(v)
+}
+
 func str(at func(*Config) *string) key {
 	return func(c *Config, name string, t token, v any) error {
 		s, ok := v.(string)
 		if !ok {
-			return errorAt(t, "%s must be a string, got %v; put it in quotes", name, v)
+			return errorAt(t, "%s must be a string, got %s; put it in quotes", name, given(name, v))
 		}
 		*at(c) = s
 		return nil
@@ -24,7 +52,7 @@ func boolean(at func(*Config) *bool) key {
 	return func(c *Config, name string, t token, v any) error {
 		b, ok := v.(bool)
 		if !ok {
-			return errorAt(t, "%s must be true or false, got %v", name, v)
+			return errorAt(t, "%s must be true or false, got %s", name, given(name, v))
 		}
 		*at(c) = b
 		return nil
@@ -36,7 +64,7 @@ func integer[T int | int64](at func(*Config) *T, lo int64) key {
 	return func(c *Config, name string, t token, v any) error {
 		n, ok := v.(int64)
 		if !ok {
-			return errorAt(t, "%s must be a number, got %v", name, v)
+			return errorAt(t, "%s must be a number, got %s", name, given(name, v))
 		}
 		if n < lo && n != 0 {
 			return errorAt(t, "%s is %d; it must be at least %d", name, n, lo)
@@ -81,7 +109,7 @@ func seconds(at func(*Config) *time.Duration) key {
 			}
 			*at(c) = d
 		default:
-			return errorAt(t, "%s must be seconds or a duration, got %v", name, v)
+			return errorAt(t, "%s must be seconds or a duration, got %s", name, given(name, v))
 		}
 		if *at(c) < 0 {
 			return errorAt(t, "%s must not be negative", name)
@@ -120,7 +148,7 @@ func address(host func(*Config) *string, p func(*Config) *int) key {
 			*host(c), *p(c) = h, n
 			return nil
 		}
-		return errorAt(t, "%s must be \"host:port\" or a port, got %v", name, v)
+		return errorAt(t, "%s must be \"host:port\" or a port, got %s", name, given(name, v))
 	}
 }
 
@@ -137,7 +165,7 @@ func table(keys map[string]key) key {
 	return func(c *Config, name string, t token, v any) error {
 		m, ok := v.(map[string]any)
 		if !ok {
-			return errorAt(t, "%s must be a block { ... }, got %v", name, v)
+			return errorAt(t, "%s must be a block { ... }, got %s", name, given(name, v))
 		}
 		return block{path: name + ".", keys: keys}.read(c, m)
 	}
@@ -162,7 +190,7 @@ func stringList(at func(*Config) *[]string) key {
 			e, _ = unwrap(e)
 			s, ok := e.(string)
 			if !ok {
-				return errorAt(t, "%s must be a list of strings, got %v in it", name, e)
+				return errorAt(t, "%s must be a list of strings, got %s in it", name, given(name, e))
 			}
 			out = append(out, s)
 		}
@@ -175,14 +203,14 @@ func stringMap(at func(*Config) *map[string]string) key {
 	return func(c *Config, name string, t token, v any) error {
 		m, ok := v.(map[string]any)
 		if !ok {
-			return errorAt(t, "%s must be a block of strings, got %v", name, v)
+			return errorAt(t, "%s must be a block of strings, got %s", name, given(name, v))
 		}
 		out := make(map[string]string, len(m))
 		for k, e := range m {
 			e, _ = unwrap(e)
 			s, ok := e.(string)
 			if !ok {
-				return errorAt(t, "%s.%s must be a string, got %v", name, k, e)
+				return errorAt(t, "%s.%s must be a string, got %s", name, k, given(name, e))
 			}
 			out[k] = s
 		}
