@@ -20,7 +20,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ganglion ./cmd/ganglion
 
 test:
-	go test -race -timeout 9m -skip ConversationsOver ./core/... ./listeners/... ./cmd/ganglion/daemon
+	go test -race -timeout 9m -skip ConversationsOver ./core/... ./listeners/... ./plugins/... ./cmd/ganglion/daemon
 	go test -timeout 5m -parallel 10 -run ConversationsOver ./core/brokertest
 	go test -timeout 5m -parallel 10 -tags portable -run 'TLS|WebSocket|NATSGo|Conversations' ./core/broker ./core/brokertest
 	go test -timeout 5m ./cmd/... ./examples/... ./web/...
@@ -34,7 +34,7 @@ lint:
 	cd web && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run verify
 	for t in linux/amd64 linux/arm64 linux/arm darwin/arm64 darwin/amd64 windows/amd64; do \
 		echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/ganglion || exit 1; \
-		GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./core/... ./listeners/... ./cmd/... || exit 1; \
+		GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./core/... ./listeners/... ./plugins/... ./cmd/... || exit 1; \
 	done
 
 # Nothing needs namespaces yet: the link emulator comes with the uplink.
@@ -48,7 +48,7 @@ test-long:
 	go test -count=1 -tags long -run Soak -timeout 20m -v ./core/brokertest/...
 
 fuzz:
-	@set -e; for p in $$(go list ./core/... ./listeners/... ./cmd/...); do \
+	@set -e; for p in $$(go list ./core/... ./listeners/... ./plugins/... ./cmd/...); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
 		done; \
