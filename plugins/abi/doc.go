@@ -9,7 +9,7 @@
 // offsets into the module's memory. It exports
 //
 //	memory                                  its one memory
-//	ganglion_abi_v1                         anything (a global or a function): the version it speaks
+//	ganglion_abi_v1()                       never called: says which version it speaks
 //	ganglion_manifest() i64                 where its manifest is: ptr<<32 | len
 //	ganglion_alloc(size i32) i32            room for a frame of size bytes, 0 when there is none
 //	ganglion_configure(ptr, len i32) i64    its configuration; returns wants (see Want), or negative
