@@ -264,7 +264,7 @@ func TestRefused(t *testing.T) {
 		{"memory", with(func(g *guest) { g.memory = code(0, leb(65)) }), fuel.ErrTooBig},
 		{"table", with(func(g *guest) { g.table = code(0, leb(10_001)) }), fuel.ErrTooBig},
 		{"locals", with(func(g *guest) {
-			g.funcs[0].groups, g.funcs[0].locals = 1, code(leb(1<<32-1), i64)
+			g.funcs[0].groups, g.funcs[0].locals = 1, code([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, i64)
 		}), fuel.ErrTooBig},
 		{"wrappers", with(func(g *guest) {
 			g.types[0].params = bytes.Repeat([]byte{i32}, 1000)
