@@ -5,13 +5,14 @@
 # make test-browser  tests with JavaScript clients (node, chromium)
 # make test-long  the 10 minute soak
 # make fuzz       each fuzzer for FUZZTIME (60s)
+# make plugins    the example plugins and the guests of tests (clang, lld, node; Debian's rustc and libstd-rust-dev-wasm32)
 # make bench      against nats-server; ONLY=1:1,req selects scenarios
 
 FUZZTIME ?= 60s
 ONLY     ?=
 BENCH    ?=
 
-.PHONY: run build test lint test-net test-browser test-long fuzz bench
+.PHONY: run build test lint test-net test-browser test-long fuzz plugins bench
 
 run:
 	go run ./cmd/ganglion -m 8222 --ws 8080
@@ -53,6 +54,31 @@ fuzz:
 			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
 		done; \
 	done
+
+# The .wasm files that they make are committed: with the same compilers they come out the same.
+SDK      = plugins/sdk
+CLANG   ?= clang
+RUSTC   ?= $(firstword $(wildcard /usr/bin/rustc) rustc)
+WASM_C   = $(CLANG) --target=wasm32 -std=c11 -O2 -mbulk-memory -nostdlib -Wall -Wextra -Werror -I$(SDK)/c \
+	-Wl,--no-entry -Wl,-s -Wl,-z,stack-size=16384
+WASM_RS  = $(RUSTC) --edition 2021 --crate-name plugin --target wasm32-unknown-unknown --crate-type cdylib -D warnings \
+	-C opt-level=3 -C lto -C panic=abort -C strip=symbols -C target-feature=+bulk-memory -C link-arg=-zstack-size=65536
+WASM_TS  = $(SDK)/testdata/node_modules/.bin/asc -O3 --noAssert --runtime minimal --exportStart _initialize \
+	--use abort=$(SDK)/assemblyscript/ganglion/pluginAbort
+WASM_GO  = GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags="-s -w"
+
+plugins:
+	cd $(SDK)/testdata && npm ci --no-audit --no-fund --ignore-scripts
+	$(WASM_C) -o $(SDK)/testdata/conformance/c/conformance.wasm $(SDK)/testdata/conformance/c/conformance.c
+	$(WASM_RS) -o $(SDK)/testdata/conformance/rust/conformance.wasm $(SDK)/testdata/conformance/rust/conformance.rs
+	$(WASM_TS) -o $(SDK)/testdata/conformance/assemblyscript/conformance.wasm $(SDK)/testdata/conformance/assemblyscript/conformance.ts
+	@set -e; for d in examples/plugins/*/; do d=$${d%/}; out=$$d/$${d##*/}.wasm; echo "build $$out"; \
+		if test -f $$d/main.c; then $(WASM_C) -o $$out $$d/main.c; \
+		elif test -f $$d/main.rs; then $(WASM_RS) -o $$out $$d/main.rs; \
+		elif test -f $$d/main.ts; then $(WASM_TS) -o $$out $$d/main.ts; \
+		else $(WASM_GO) -o $$out ./$$d; fi; \
+	done
+	chmod 644 examples/plugins/*/*.wasm $(SDK)/testdata/conformance/*/*.wasm
 
 bench:
 	go run ./cmd/ganglion-bench $(if $(ONLY),-only '$(ONLY)') $(BENCH)

@@ -10,7 +10,7 @@ import (
 )
 
 // Patience is how long a script waits for bytes that it expects.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // peer is one client connection of a script. It reads only when the script
 // expects something, so a script can be a slow consumer.
