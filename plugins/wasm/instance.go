@@ -79,7 +79,7 @@ func (m *Module) instantiate(ctx context.Context, s Services, config map[string]
 	if i.mod, err = m.runtime.InstantiateModule(i.ctx, m.compiled, c); err != nil {
 		return nil, fmt.Errorf("%w: it can't be started: %w", ErrModule, err)
 	}
-	if g, ok := i.mod.ExportedGlobal(fuel.Global).(api.Global); ok && m.Metering == Fuel {
+	if g := i.mod.ExportedGlobal(fuel.Global); g != nil && m.Metering == Fuel {
 		i.fuel = g
 	}
 	i.memory = i.mod.Memory()
