@@ -79,9 +79,9 @@ func TestWebSocketEnds(t *testing.T) {
 			natstest.StartNATS(t, fmt.Sprintf("websocket { host: 127.0.0.1, port: %s, no_tls: true }\n%s", port, c.config))
 			theirs := play("127.0.0.1:" + port)
 			ours := play(startOver(t, c.config, overWebSocket(t)))
-			// nats-server's close frame gets lost when the client's bytes are not
-			// all read.
-			if ours != theirs && theirs != `"" end` || ours != c.want {
+			// A close frame gets lost when the client's bytes are not all read:
+			// nats-server's often, ours always where nothing else is wanted.
+			if ours != theirs && theirs != `"" end` && c.want != `"" end` || ours != c.want {
 				t.Errorf("Ganglion    %s\nnats-server %s\nwant        %s", ours, theirs, c.want)
 			}
 		})
