@@ -42,6 +42,8 @@ var layers = map[string]int{
 	"listeners/listenertest":   1,
 	"plugins/sdk":              1,
 	"plugins/fuel":             1,
+	"plugins/trust":            1,
+	"plugins/sdk/sdktest":      1,
 	"core/brokertest/natstest": 1,
 	"core/jetstream/store":     2,
 	"core/account":             2,
@@ -81,7 +83,7 @@ var layers = map[string]int{
 var houses = map[string][]string{
 	"core":      {},
 	"listeners": {},
-	"plugins":   {"core/hook", "core/wire"},
+	"plugins":   {"core/hook", "core/subject", "core/wire"},
 	"web":       {"core/monitor"},
 }
 
@@ -212,7 +214,7 @@ func TestLayersRefuse(t *testing.T) {
 		{"listeners leave listeners", "ganglion/listeners/tcp", "ganglion/core/wire", "only nothing"},
 		{"listeners inside", "ganglion/listeners/tcp", "ganglion/listeners", ""},
 		{"plugins to hook", "ganglion/plugins/wasm", "ganglion/core/hook", ""},
-		{"plugins to conn", "ganglion/plugins/wasm", "ganglion/core/conn", "core/hook and core/wire"},
+		{"plugins to conn", "ganglion/plugins/wasm", "ganglion/core/conn", "core/hook and core/subject and core/wire"},
 		{"web to monitor", "ganglion/web/api", "ganglion/core/monitor", ""},
 		{"foundation leaves the standard library", "ganglion/core/wire", "github.com/nats-io/nuid", "standard library only"},
 		{"nats-server in a binary", "ganglion/cmd/ganglion", natsServer + "server", "only core/brokertest/natstest may"},

@@ -69,6 +69,7 @@ type Broker struct {
 	hooking  sync.Mutex
 	ownHooks []Hook // of Options
 	hooks    []Hook // guarded by hooking
+	peers    map[peerKey]*local.Peer
 
 	mu        sync.Mutex
 	listeners map[net.Listener]*atomic.Pointer[Endpoint]
@@ -105,7 +106,7 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b.ownHooks = hooksOf(&o)
+	b.ownHooks, b.peers = hooksOf(&o), map[peerKey]*local.Peer{}
 	b.SetHooks(nil)
 	b.loop, err = conn.NewLoop(conn.LoopOptions{
 		NewBatch: func(reader int) conn.Batch { return router.New(reader, &b.counters) },

@@ -2,10 +2,12 @@ package broker
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"ganglion/core/account"
 	"ganglion/core/hook"
+	"ganglion/core/wire"
 )
 
 // Hook is a hook on subjects of some accounts.
@@ -66,4 +68,37 @@ func hooksOf(o *Options) (list []Hook) {
 		list = append(list, Hook{Binding: hook.Binding{Pattern: h.Pattern, Deliver: h.Hook, Reserved: true}})
 	}
 	return list
+}
+
+// PublishAs publishes m in an account ("" is the global one) on behalf of name,
+// as a peer inside the process; hops is how many hooks' messages led to it. It
+// returns an error if there is no such account. m is not kept.
+func (b *Broker) PublishAs(name, acc string, hops int, m *wire.Msg) error {
+	a := b.global
+	if acc != "" {
+		if a = b.accounts.Get(acc); a == nil {
+			return fmt.Errorf("broker: there is no account %q", acc)
+		}
+	}
+	b.hooking.Lock()
+	key := peerKey{name, a}
+	p := b.peers[key]
+	if p == nil {
+		if len(b.peers) >= maxPeers { // accounts come and go
+			clear(b.peers)
+		}
+		p = b.PeerIn(a, name)
+		b.peers[key] = p
+	}
+	b.hooking.Unlock()
+	p.PublishHops(hops, m)
+	return nil
+}
+
+// maxPeers bounds how many peers PublishAs keeps.
+const maxPeers = 256
+
+type peerKey struct {
+	name string
+	acc  *account.Account
 }

@@ -63,9 +63,14 @@ func (p *Peer) Commit(*account.Stage) {}
 
 // Publish delivers m to everybody interested and returns how many took it. m is
 // not kept. It never blocks on a receiver.
-func (p *Peer) Publish(m *wire.Msg) int {
+func (p *Peer) Publish(m *wire.Msg) int { return p.PublishHops(0, m) }
+
+// PublishHops is Publish for a message to which hooks' messages led, hops of them
+// one after the other (hook.Origin).
+func (p *Peer) PublishHops(hops int, m *wire.Msg) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.origin.Hops = hops
 	c := *m
 	n := p.batch.Publish(p, p.acc, nil, &c).Receivers
 	p.batch.Flush()

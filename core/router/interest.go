@@ -113,6 +113,7 @@ func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
 	e.gen = acc.Generation(subject)
 	e.seen = e.gen.Load()
 	e.may = nil
+	b.verdicts.whose = nil // it may have been e, of another subject
 	if acc.MatchAll(b.reader, subject, &e.res) {
 		v := b.verdictOf(subject)
 		b.verdicts.last, b.verdicts.whose = v, e // the publisher's permissions are asked next
