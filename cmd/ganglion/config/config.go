@@ -54,6 +54,8 @@ type Config struct {
 	// Operator says whom to trust in operator mode.
 	Operator Operator
 
+	Plugins Plugins
+
 	Log Log
 
 	PidFile      string

@@ -19,14 +19,14 @@ var fixed = map[string]bool{
 	"Host": true, "Port": true, "HTTPHost": true, "HTTPPort": true, "HTTPBasePath": true, "ProfPort": true,
 	"HTTPSPort": true, "Monitor.Certificate": true, "WebSocket.On": true, "WebSocket.Host": true, "WebSocket.Port": true, "WebSocket.HandshakeTimeout": true,
 	"ProxyProtocol": true, "ProxyFrom": true, "Domain": true, "WSSPort": true, "ACMEPort": true,
-	"PortsFileDir": true, "Broker.ServerName": true, "Broker.MaxClosed": true,
+	"PortsFileDir": true, "Broker.ServerName": true, "Plugins.On": true, "Plugins.Metering": true, "Plugins.CacheDir": true, "Broker.MaxClosed": true,
 }
 
 // secret options are named in a diff, but not shown.
 var secret = map[string]bool{
 	"Broker.Auth.Password": true, "Broker.Auth.Token": true, "Broker.Auth.Users": true, "Broker.Auth.Listeners": true, "Broker.Auth.DefaultSentinel": true,
 	"WebSocket.Auth.Password": true, "WebSocket.Auth.Token": true, "WebSocket.Auth.User": true,
-	"Monitor.Password": true, "Operator.Tokens": true, "Operator.Preload": true, "Broker.Accounts": true,
+	"Monitor.Password": true, "Operator.Tokens": true, "Operator.Preload": true, "Broker.Accounts": true, "Plugins.Configure": true,
 }
 
 // Diff lists what differs from old to new.

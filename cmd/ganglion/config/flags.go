@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -73,6 +74,15 @@ func (cmd *Command) Reread() (*Config, error) {
 // finish sets what follows from several options.
 func (c *Config) finish() error {
 	c.Broker.Trace = c.Log.Trace
+	if c.Plugins.Dir == "" && !c.Plugins.On {
+		if info, err := os.Stat("plugins"); err == nil && info.IsDir() {
+			c.Plugins.Dir = "plugins"
+		}
+	}
+	c.Plugins.On = c.Plugins.On || c.Plugins.Dir != ""
+	if err := c.Plugins.Check(); err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
 	if c.Port == 0 {
 		c.Port = broker.DefaultPort
 	}
@@ -167,6 +177,7 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 		fs.BoolVar(&version, n, false, "")
 	}
 	fs.BoolVar(&test, "t", false, "")
+	fs.StringVar(&c.Plugins.Dir, "plugins", c.Plugins.Dir, "")
 	fs.BoolVar(&dv, "DV", false, "")
 	fs.BoolVar(&dvv, "DVV", false, "")
 	fs.BoolVar(&vv, "VV", false, "")

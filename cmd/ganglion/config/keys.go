@@ -73,7 +73,8 @@ var topKeys = map[string]key{
 	"default_js_domain":       nil,
 	"no_system_account":       nil,
 
-	"rate_limits":   rateLimits, // ours
+	"rate_limits":   rateLimits,   // ours
+	"plugins":       pluginsBlock, // ours
 	"authorization": table(authKeys),
 	"mappings":      mappings,
 	"maps":          mappings,
@@ -105,7 +106,7 @@ var topKeys = map[string]key{
 	"cluster":                  nil, "gateway": nil, "leafnodes": nil, "leaf": nil, "store_dir": nil,
 	"mqtt": nil,
 	// Blocks of ours that are announced and not built yet.
-	"quic": nil, "webtransport": nil, "plugins": nil, "console": nil, "prometheus": nil,
+	"quic": nil, "webtransport": nil, "console": nil, "prometheus": nil,
 }
 
 // authKeys are the keys of authorization { }.

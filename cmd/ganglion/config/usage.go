@@ -2,7 +2,7 @@ package config
 
 // Usage is what --help prints of the server's flags.
 const Usage = `Usage: ganglion [flags]              run the server
-       ganglion COMMAND [flags]      sub, pub, req, reply, rtt, bench, cert (see ganglion COMMAND --help)
+       ganglion COMMAND [flags]      sub, pub, req, reply, rtt, bench, cert, plugin (see ganglion COMMAND --help)
 
 Server:
     -a, --addr, --net HOST           bind to HOST (default 0.0.0.0)

@@ -20,6 +20,8 @@ import (
 	"ganglion/listeners"
 	"ganglion/listeners/certs"
 	"ganglion/listeners/websocket"
+	"ganglion/plugins"
+	"ganglion/plugins/wasm"
 )
 
 // shutdownTimeout bounds how long a stop waits for clients to take what is
@@ -38,11 +40,13 @@ type Daemon struct {
 	config    *config.Config
 	endpoints []broker.Endpoint // of set, in its order
 
-	log    *logger
-	trust  *trust // operator mode; nil without. Guarded by mu
-	broker *broker.Broker
-	certs  *certs.Manager
-	set    listeners.Set
+	log     *logger
+	trust   *trust // operator mode; nil without. Guarded by mu
+	broker  *broker.Broker
+	plugins *plugins.Manager // nil for none
+	wasm    *wasm.Host
+	certs   *certs.Manager
+	set     listeners.Set
 	// endpoints are those of set, in its order.
 	webSocket *websocket.Listener // nil for none
 	http      []*http.Server
@@ -95,7 +99,11 @@ func (d *Daemon) start(ctx context.Context) error {
 		o.Auth.Operator, o.AccountStore = d.trust.Trust, d.trust.store
 	}
 	o.Reload = d.Reload
+	d.admit(c, &o)
 	if d.broker, err = broker.New(o); err != nil {
+		return err
+	}
+	if err := d.startPlugins(ctx); err != nil {
 		return err
 	}
 	if err := d.startHTTP(); err != nil {
@@ -168,7 +176,12 @@ func (d *Daemon) startHTTP() error {
 // monitor returns the monitoring pages as they are served on ln.
 func (d *Daemon) monitor(ln net.Listener) http.Handler {
 	c := d.config
-	return d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port, Complete: d.complete, Authorize: d.mayMonitor})
+	h := d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port, Complete: d.complete, Authorize: d.mayMonitor})
+	if d.plugins != nil {
+		h.Mount("/pluginz", http.HandlerFunc(d.pluginz))
+		h.Register(d.pluginSamples)
+	}
+	return h
 }
 
 func (d *Daemon) serveHTTP(ln net.Listener, h http.Handler) {
@@ -213,6 +226,7 @@ func (d *Daemon) Stop() {
 	if err := d.broker.Shutdown(ctx); err != nil {
 		d.log.Warn("shutdown was not clean", "error", err)
 	}
+	d.closePlugins()
 	d.serving.Wait()
 	d.log.Info("Server Exiting..")
 	d.log.Close()

@@ -28,6 +28,7 @@ func (d *Daemon) stages() []stage {
 			if t != nil {
 				o.Auth.Operator = t.Trust
 			}
+			d.admit(c, &o)
 			commit, abort, err := d.broker.Prepare(o)
 			if err != nil {
 				return nil, nil, err
@@ -35,6 +36,7 @@ func (d *Daemon) stages() []stage {
 			return func() { d.trust = t; commit() }, abort, nil
 		}},
 		{"listeners", d.prepareListeners},
+		{"plugins", d.preparePlugins},
 		{"pid file", d.preparePid},
 	}
 }
