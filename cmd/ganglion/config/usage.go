@@ -11,6 +11,7 @@ Server:
     -P, --pid FILE                   write the process id to FILE
     -m, --http_port PORT             monitoring: /varz /connz /subsz /healthz /metrics
         --ws PORT                    WebSocket without TLS, and a page to try it; same origin only
+        --plugins DIR            where plugins (*.wasm) are dropped; ./plugins if it exists
     -ms, --https_port PORT           monitoring under TLS
     -c, --config FILE                configuration file
     -t                               check the configuration and exit
