@@ -30,8 +30,16 @@ func TestMain(m *testing.M) {
 // TestScripts runs the scripts in testdata: the tests of the program, and its
 // manual by example.
 func TestScripts(t *testing.T) {
+	guests, err := filepath.Abs("../../plugins/wasm/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GUESTS", guests) // plugins, guest.wasm and broken ones
+			return nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"waitfor":  waitFor,
 			"ports":    ports,

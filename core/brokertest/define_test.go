@@ -9,7 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"math/rand/v2"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -43,7 +43,7 @@ func define(t *testing.T, s *brokertest.Script) {
 func freePort(t *testing.T) string {
 	t.Helper()
 	for { // not one that the system gives to whoever dials meanwhile
-		port := strconv.Itoa(12_000 + rand.IntN(20_000))
+		port := strconv.Itoa(12_000 + mrand.IntN(20_000))
 		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			ln.Close()
 			return port

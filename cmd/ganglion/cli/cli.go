@@ -1,5 +1,6 @@
 // Package cli is the client tools of the ganglion program: sub, pub, req, reply,
-// rtt and bench. They talk to any NATS server through nats.go.
+// rtt and bench, which talk to any NATS server through nats.go; cert; and plugin,
+// for authors of plugins.
 package cli
 
 import (
@@ -15,7 +16,7 @@ import (
 )
 
 // Commands are the names of the tools.
-var Commands = []string{"sub", "pub", "req", "reply", "rtt", "bench", "cert"}
+var Commands = []string{"sub", "pub", "req", "reply", "rtt", "bench", "cert", "plugin"}
 
 // Is reports whether name is one of Commands.
 func Is(name string) bool {
@@ -81,6 +82,8 @@ type tools struct {
 	RTT   rttCmd   `cmd:"" name:"rtt" help:"Measure the round trip to the server."`
 	Bench benchCmd `cmd:"" help:"Measure what a server can do."`
 	Cert  certCmd  `cmd:"" help:"Show certificates, or the root of the internal CA."`
+
+	Plugin pluginCmd `cmd:"" help:"Make, look at, try, measure and sign plugins."`
 }
 
 // Run runs the tool args[0] and returns the process's exit code. ctx ends it.
