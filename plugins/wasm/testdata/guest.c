@@ -89,6 +89,17 @@ static void put(uint32_t field, const void *p, uint32_t n) {
 EXPORT("ganglion_on_message") int64_t on_message(char *frame, uint32_t size) {
 	char *p = frame + u32(frame + 32);
 	uint32_t n = u32(frame + 36);
+	if (frame[2] == 5) { // connect: not who has "bad" among the facts
+		const char *f = frame + u32(frame + 40);
+		for (uint32_t i = 0; i + 3 <= u32(frame + 44); i++)
+			if (f[i] == 'b' && f[i + 1] == 'a' && f[i + 2] == 'd') {
+				put(10, "bad name", 8);
+				return answer(2, 0);
+			}
+		return 0;
+	}
+	if (frame[2] == 6) // subscribe: not to t.no
+		return u32(frame + 12) == 4 && frame[u32(frame + 8) + 2] == 'n' ? 2 : 0;
 #ifdef BADIMPORT
 	host_format(0);
 #endif
