@@ -50,7 +50,7 @@ func TestSend(t *testing.T) {
 		{plugintest.Message{Payload: "s$SYS.x"}, `reject error: plugintest: the broker does not take the result: subject "$SYS.x" belongs to the system`},
 		{plugintest.Message{Payload: "st.b", Boundary: abi.Deliver}, `reject error: plugintest: the broker does not take the result: the subject can't be replaced at deliver`},
 		{plugintest.Message{Payload: "uabc", Boundary: abi.Deliver}, `replace t.a  [] uABC`},
-		{plugintest.Message{Payload: "uabc", Boundary: abi.Subscribe, Subject: "t.>"}, `reject error: plugintest: the broker does not take the result: nothing can be replaced at subscribe`},
+		{plugintest.Message{Boundary: abi.Subscribe, Subject: "t.no"}, `reject 403 `},
 		{plugintest.Message{Payload: "n"}, "reject error: wasm: it reported a failure: ganglion_on_message returned -7"},
 		{plugintest.Message{Payload: "t"}, "reject error: wasm: it trapped: wasm error: unreachable"},
 		{plugintest.Message{Payload: "l"}, "reject error: wasm: it used up its fuel (10000000 units)"},
@@ -82,6 +82,16 @@ func TestSend(t *testing.T) {
 	}
 	if err := p.Tick(time.Now()); err != nil {
 		t.Error(err)
+	}
+}
+
+// At some boundaries nothing can be replaced.
+func TestJudge(t *testing.T) {
+	out := abi.Result{Verdict: abi.Replace, Replaced: abi.ReplacedPayload, Payload: []byte("x")}
+	for at, ok := range map[abi.Boundary]bool{abi.Publish: true, abi.Deliver: true, abi.LeafOut: true, abi.LeafIn: true, abi.Connect: false, abi.Subscribe: false} {
+		if err := plugintest.Judge(&plugintest.Message{Boundary: at}, nil, &out); (err == nil) != ok || !ok && !errors.Is(err, plugintest.ErrRefused) {
+			t.Errorf("%s: %v", at, err)
+		}
 	}
 }
 
@@ -125,6 +135,27 @@ func TestServices(t *testing.T) {
 	}
 	if len(no.Emitted()) != 0 || len(no.KV.Keys()) != 0 {
 		t.Errorf("%v %v", no.Emitted(), no.KV.Keys())
+	}
+}
+
+// What the manifest wants is given when that is what is asked for.
+func TestAsWanted(t *testing.T) {
+	p := plugintest.Load(t, guest, plugintest.Config{AsWanted: true})
+	for payload, want := range map[string]string{"E": "pass t.a  [] E", "T": "drop", "N": "replace t.a  [] 1", "t": "reject error: wasm: it trapped: wasm error: unreachable"} {
+		if got := text(p.Publish("t.a", payload)); got != want {
+			t.Errorf("%s: %s, want %s", payload, got, want)
+		}
+	}
+	if len(p.Emitted()) != 1 {
+		t.Errorf("emitted %v", p.Emitted())
+	}
+	p.Forget()
+	if len(p.Emitted()) != 0 || len(p.KV.Keys()) != 1 {
+		t.Errorf("after Forget: emitted %v, keys %v", p.Emitted(), p.KV.Keys())
+	}
+	d := plugintest.Load(t, guest, plugintest.Config{AsWanted: true, Discard: true})
+	if r := d.Publish("t.a", "E"); r.Verdict != abi.Pass || len(d.Emitted()) != 0 {
+		t.Errorf("%+v, emitted %v", r, d.Emitted())
 	}
 }
 

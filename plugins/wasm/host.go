@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -115,12 +116,11 @@ func (h *Host) Compile(ctx context.Context, file []byte, l Limits) (*Module, err
 }
 
 func (m *Module) compile(ctx context.Context, h *Host, file []byte) error {
-	if m.Limits.Memory == 0 {
-		m.Limits.Memory = DefaultMemory
-		if isGo(file) {
-			m.Limits.Memory = DefaultGoMemory
-		}
+	memory, work := int64(DefaultMemory), int64(DefaultFuel)
+	if isGo(file) {
+		memory, work = DefaultGoMemory, DefaultGoFuel
 	}
+	m.Limits.Memory, m.Limits.Fuel = cmp.Or(m.Limits.Memory, memory), cmp.Or(m.Limits.Fuel, work)
 	pages := m.Limits.Memory / pageSize
 	code := file
 	if h.metering == Fuel {

@@ -69,6 +69,17 @@ func at(mem api.Memory, ptr, size uint64) []byte {
 	return b
 }
 
+// freeBytes is how many bytes a host call may copy for its price.
+const freeBytes = 256
+
+// charge has the guest pay for n bytes that the host copies on its behalf: a unit
+// for two. It traps soon after it has none left.
+func (i *Instance) charge(n int) {
+	if n > freeBytes && i.mutable != nil {
+		i.mutable.Set(i.mutable.Get() - uint64(n/2))
+	}
+}
+
 func code(n int32) uint64 { return uint64(uint32(n)) }
 
 func hostLog(i *Instance, mem api.Memory, s []uint64) {
@@ -79,7 +90,10 @@ func hostLog(i *Instance, mem api.Memory, s []uint64) {
 	case level > slog.LevelError:
 		level = slog.LevelError
 	}
-	i.services.Log(level, clean(at(mem, s[1], s[2])))
+	text := at(mem, s[1], s[2])
+	text = text[:min(len(text), maxLine)]
+	i.charge(4 * len(text))
+	i.services.Log(level, clean(text))
 }
 
 func hostConfig(i *Instance, mem api.Memory, s []uint64) {
@@ -108,7 +122,9 @@ func hostGet(i *Instance, mem api.Memory, s []uint64) {
 		s[0] = code(abi.ErrDenied)
 		return
 	}
-	s[0] = code(st.Get(at(mem, s[0], s[1]), at(mem, s[2], s[3])))
+	n := st.Get(at(mem, s[0], s[1]), at(mem, s[2], s[3]))
+	i.charge(int(n))
+	s[0] = code(n)
 }
 
 func hostSet(i *Instance, mem api.Memory, s []uint64) {
@@ -117,6 +133,7 @@ func hostSet(i *Instance, mem api.Memory, s []uint64) {
 		s[0] = code(abi.ErrDenied)
 		return
 	}
+	i.charge(int(uint32(s[3])))
 	s[0] = code(st.Set(at(mem, s[0], s[1]), at(mem, s[2], s[3]), int64(s[4])))
 }
 
@@ -152,6 +169,7 @@ func hostEmit(i *Instance, mem api.Memory, s []uint64) {
 		s[0] = code(abi.ErrTooLarge)
 		return
 	}
+	i.charge(len(e.Headers) + len(e.Payload))
 	s[0] = code(i.services.Emit(&e))
 }
 

@@ -52,6 +52,7 @@ type Instance struct {
 	alloc     api.Function
 	onTick    api.Function
 	fuel      api.Global // nil without fuel
+	mutable   api.MutableGlobal
 	ctx       context.Context
 	stack     [2]uint64
 
@@ -81,6 +82,7 @@ func (m *Module) instantiate(ctx context.Context, s Services, config map[string]
 	}
 	if g := i.mod.ExportedGlobal(fuel.Global); g != nil && m.Metering == Fuel {
 		i.fuel = g
+		i.mutable, _ = g.(api.MutableGlobal)
 	}
 	i.memory = i.mod.Memory()
 	for _, name := range []string{fuel.Start, abi.ExportInitialize} {

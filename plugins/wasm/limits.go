@@ -5,9 +5,9 @@ import "fmt"
 // Limits bound what one plugin may use. The zero value of each is its default.
 type Limits struct {
 	Memory    int64 // bytes of memory of one instance; 4 MiB, 32 MiB for modules of Go
-	Fuel      int64 // units of work of one message; 10 million, some milliseconds
+	Fuel      int64 // units of work of one message; 30 million, 100 million for modules of Go: some 10 ms
 	StartFuel int64 // of starting an instance, manifest and configuration included; 200 million
-	TickFuel  int64 // of one tick; 10 million
+	TickFuel  int64 // of one tick; 30 million
 	Module    int64 // bytes of the file; 10 MiB
 	Emits     int   // messages that one message may lead to; 8
 	LogBytes  int   // bytes of log a second; 1 KiB, and eight times that at once
@@ -19,7 +19,8 @@ type Limits struct {
 const (
 	DefaultMemory    = 4 << 20
 	DefaultGoMemory  = 32 << 20
-	DefaultFuel      = 10_000_000
+	DefaultFuel      = 30_000_000
+	DefaultGoFuel    = 100_000_000
 	DefaultStartFuel = 200_000_000
 	DefaultModule    = 10 << 20
 	DefaultEmits     = 8
@@ -40,7 +41,7 @@ func (l Limits) normal() (Limits, error) {
 		at     *int64
 		def, m int64
 	}{
-		{"memory", &l.Memory, 0, MaxMemory}, {"fuel", &l.Fuel, DefaultFuel, MaxFuel}, {"start_fuel", &l.StartFuel, DefaultStartFuel, MaxFuel},
+		{"memory", &l.Memory, 0, MaxMemory}, {"fuel", &l.Fuel, 0, MaxFuel}, {"start_fuel", &l.StartFuel, DefaultStartFuel, MaxFuel},
 		{"tick_fuel", &l.TickFuel, DefaultFuel, MaxFuel}, {"module", &l.Module, DefaultModule, 1 << 30},
 	} {
 		if *x.at == 0 {

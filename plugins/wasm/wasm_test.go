@@ -22,6 +22,7 @@ type house struct {
 	counts  map[string]int64
 	emitted []string
 	count   int64
+	value   []byte
 }
 
 func (h *house) Log(level slog.Level, text string) {
@@ -53,9 +54,12 @@ func (h *house) Emit(e *wasm.Emit) int32 {
 	h.emitted = append(h.emitted, fmt.Sprintf("%s %s %d", e.Subject, e.Payload, e.Hops))
 	return 0
 }
-func (h *house) Get(key, dst []byte) int32              { return abi.NotFound }
-func (h *house) Set(key, value []byte, ttl int64) int32 { return 0 }
-func (h *house) Delete(key []byte) bool                 { return false }
+func (h *house) Get(key, dst []byte) int32 { return abi.NotFound }
+func (h *house) Set(key, value []byte, ttl int64) int32 {
+	h.value = append(h.value[:0], value...)
+	return 0
+}
+func (h *house) Delete(key []byte) bool { return false }
 func (h *house) Add(key []byte, n, ttl int64) int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -180,7 +184,7 @@ func TestRunaway(t *testing.T) {
 	for _, metering := range []wasm.Metering{wasm.Fuel, wasm.Context} {
 		t.Run(string(metering), func(t *testing.T) {
 			p := pool(t, host(t, metering), "guest", "", wasm.Limits{Instances: 2}, &house{})
-			for name, payload := range map[string]string{"loop": "l", "fill": "f", "recursion": "c", "grow": "G", "log storm": "m", "clock storm": "M", "kv storm": "k", "emit storm": "e", "pointer chase": "P"} {
+			for name, payload := range map[string]string{"loop": "l", "fill": "f", "recursion": "c", "grow": "G", "log storm": "m", "clock storm": "M", "kv storm": "k", "emit storm": "e", "large values": "K", "pointer chase": "P"} {
 				got := ask(t, p, payload)
 				if !strings.Contains(got, "fuel") && !(name == "recursion" && strings.Contains(got, "it trapped")) {
 					t.Errorf("%s: %s", name, got)

@@ -156,6 +156,10 @@ EXPORT("ganglion_on_message") int64_t on_message(char *frame, uint32_t size) {
 		for (uint32_t i = 0; i < words; i++) w[i] = (i * 1103515245u + 12345u) % words;
 		for (;;) at = w[at] ^ (sink & 0);
 	}
+	case 'K': { // large values
+		uint32_t at = __builtin_wasm_memory_grow(0, 16) << 16;
+		for (;;) host_set("k", 1, (void *)at, 1 << 20, 0);
+	}
 	case 't': __builtin_trap();
 	case 'o': return (int64_t)((uint64_t)0x7fffffff << 32 | 48);
 	case 'O': put(8, (void *)0xfffffff0, 0xffffffff); return answer(3, 8);
