@@ -6,6 +6,7 @@
 # make test-long  the 10 minute soak
 # make fuzz       each fuzzer for FUZZTIME (60s)
 # make plugins    the example plugins and the guests of tests (clang, lld, node; Debian's rustc and libstd-rust-dev-wasm32)
+# make bench-plugins  what plugins cost a message
 # make bench      against nats-server; ONLY=1:1,req selects scenarios
 
 FUZZTIME ?= 60s
@@ -79,6 +80,9 @@ plugins:
 		else $(WASM_GO) -o $$out ./$$d; fi; \
 	done
 	chmod 644 examples/plugins/*/*.wasm $(SDK)/testdata/conformance/*/*.wasm
+
+bench-plugins:
+	go test -run '^$$' -bench 'Publish|Plugin|Call|Fuel|Load' ./plugins ./plugins/wasm ./plugins/fuel
 
 bench:
 	go run ./cmd/ganglion-bench $(if $(ONLY),-only '$(ONLY)') $(BENCH)
