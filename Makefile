@@ -13,7 +13,7 @@ FUZZTIME ?= 60s
 ONLY     ?=
 BENCH    ?=
 
-.PHONY: run build test lint test-net test-browser test-long fuzz plugins bench
+.PHONY: run build test lint test-net test-browser test-long fuzz plugins bench bench-plugins
 
 run:
 	go run ./cmd/ganglion -m 8222 --ws 8080

@@ -163,7 +163,7 @@ func judge(m *Message, b *abi.Binding, out *abi.Result) error {
 			return refuse("subject %.80q is none that the manifest names (subjects, publish_to)", out.Subject)
 		}
 	}
-	if out.Replaced&abi.ReplacedReply != 0 && len(out.Reply) > 0 && !subject.ValidPublish(out.Reply) {
+	if out.Replaced&abi.ReplacedReply != 0 && len(out.Reply) > 0 && (!subject.ValidPublish(out.Reply) || out.Reply[0] == '$') {
 		return refuse("%.80q is no reply subject", out.Reply)
 	}
 	if out.Replaced&abi.ReplacedHeaders != 0 && !validBlock(out.Headers) {

@@ -29,7 +29,7 @@ func text(r plugintest.Result) string {
 }
 
 func TestSend(t *testing.T) {
-	p := plugintest.Load(t, guest, plugintest.Config{KV: true, Emit: []string{"out.>"}})
+	p := plugintest.Load(t, guest, plugintest.Config{KV: true, Emit: []string{"out.>"}, Limits: wasm.Limits{Fuel: 1_000_000}})
 	for _, tt := range []struct {
 		m    plugintest.Message
 		want string
@@ -53,7 +53,7 @@ func TestSend(t *testing.T) {
 		{plugintest.Message{Boundary: abi.Subscribe, Subject: "t.no"}, `reject 403 `},
 		{plugintest.Message{Payload: "n"}, "reject error: wasm: it reported a failure: ganglion_on_message returned -7"},
 		{plugintest.Message{Payload: "t"}, "reject error: wasm: it trapped: wasm error: unreachable"},
-		{plugintest.Message{Payload: "l"}, "reject error: wasm: it used up its fuel (10000000 units)"},
+		{plugintest.Message{Payload: "l"}, "reject error: wasm: it used up its fuel (1000000 units)"},
 		{plugintest.Message{Payload: "p"}, `pass t.a  [] p`}, // another instance has taken the place
 		{plugintest.Message{Subject: "t.*"}, `reject error: plugintest: invalid message: "t.*" is no subject at publish`},
 		{plugintest.Message{Reply: "a b"}, `reject error: plugintest: invalid message: "a b" is no reply subject`},
@@ -95,9 +95,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestJudgeReply(t *testing.T) {
+	for reply, ok := range map[string]bool{"": true, "a.b": true, "_INBOX.x": true, "a b": false, "a..b": false, "$SYS.x": false} {
+		out := abi.Result{Verdict: abi.Replace, Replaced: abi.ReplacedReply, Reply: []byte(reply)}
+		if err := plugintest.Judge(&plugintest.Message{Boundary: abi.Publish}, nil, &out); (err == nil) != ok {
+			t.Errorf("%q: %v", reply, err)
+		}
+	}
+}
+
 // What the plugin calls is remembered, and denied when it may not.
 func TestServices(t *testing.T) {
-	p := plugintest.Load(t, guest, plugintest.Config{KV: true, Emit: []string{"out.>"}, Clock: true})
+	p := plugintest.Load(t, guest, plugintest.Config{KV: true, Emit: []string{"out.>"}, Clock: true, Limits: wasm.Limits{Fuel: 10_000_000}})
 	for _, payload := range []string{"E", "F", "C", "C", "N", "N", "T"} {
 		r := p.Publish("t.a", payload)
 		if r.Err != nil || r.Verdict == abi.Drop {

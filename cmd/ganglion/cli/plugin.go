@@ -184,12 +184,7 @@ func (l *loaded) open(ctx context.Context, c plugintest.Config) (*plugintest.Plu
 	if err != nil {
 		return nil, err
 	}
-	c.JSON = config
-	return l.start(ctx, module, c)
-}
-
-func (l *loaded) start(ctx context.Context, module []byte, c plugintest.Config) (*plugintest.Plugin, error) {
-	c.AsWanted = true
+	c.JSON, c.AsWanted = config, true
 	p, err := plugintest.Open(ctx, module, c)
 	switch {
 	case errors.Is(err, wasm.ErrModule):

@@ -57,9 +57,9 @@ func (c *pluginInspectCmd) Run(env *environment) error {
 		i.SignedBy, i.Signature = key, "holds"
 	}
 	metering := wasm.Metering(c.Metering)
-	p, err := c.start(env.ctx, file, plugintest.Config{JSON: config, Metering: metering})
+	p, err := plugintest.Open(env.ctx, file, plugintest.Config{JSON: config, Metering: metering, AsWanted: true})
 	if errors.Is(err, wasm.ErrModule) {
-		return err
+		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	var m *wasm.Module
 	if err != nil {
@@ -132,7 +132,7 @@ func (i *inspection) print(out io.Writer) error {
 	}
 	row("metering", "%s", i.Metering)
 	if i.Refused != "" {
-		row("wants", "not known: %s", oneLine(i.Refused))
+		row("wants", "not known, it refuses its configuration: %s", oneLine(i.Refused))
 		row("memory", "at most %s", size(i.MemoryMax))
 	} else {
 		list("wants", i.Wants)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -89,13 +90,8 @@ func recording(in io.Reader) iter.Seq2[plugintest.Message, error] {
 			if len(bytes.TrimSpace(s.Bytes())) == 0 {
 				continue
 			}
-			var r recorded
-			if err := json.Unmarshal(s.Bytes(), &r); err != nil {
-				yield(plugintest.Message{}, fmt.Errorf("not a JSON object with subject, reply, headers and payload: %w", err))
-				return
-			}
-			m := plugintest.Message{Subject: r.Subject, Reply: r.Reply, Headers: r.Headers.lines(), Payload: r.Payload + string(r.Base64) + r.Data}
-			if !yield(m, nil) {
+			m, err := parseRecorded(s.Bytes())
+			if !yield(m, err) || err != nil {
 				return
 			}
 		}
@@ -103,6 +99,21 @@ func recording(in io.Reader) iter.Seq2[plugintest.Message, error] {
 			yield(plugintest.Message{}, fmt.Errorf("%w (a line may have %d bytes)", err, maxLine))
 		}
 	}
+}
+
+func parseRecorded(line []byte) (plugintest.Message, error) {
+	var r recorded
+	if err := json.Unmarshal(line, &r); err != nil {
+		return plugintest.Message{}, fmt.Errorf("not a JSON object with subject, reply, headers and payload: %w", err)
+	}
+	m := plugintest.Message{Subject: r.Subject, Reply: r.Reply, Headers: r.Headers.lines()}
+	for _, payload := range []string{r.Payload, string(r.Base64), r.Data} {
+		if payload != "" && m.Payload != "" {
+			return m, errors.New("it has more than one of payload, payload_base64 and data; leave one")
+		}
+		m.Payload += payload
+	}
+	return m, nil
 }
 
 // verdict is one line about a recorded message.
