@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,7 +131,7 @@ func (l *link) replace(f *abi.Frame, m *wire.Msg, out *wasm.Outcome) error {
 		switch {
 		case f.Boundary == abi.Deliver:
 			return fmt.Errorf("%w: a subject can't be replaced at the boundary deliver", errReplace)
-		case !subject.ValidPublish(out.Subject) || !allowed(l.publish, out.Subject):
+		case !subject.ValidPublish(out.Subject) || !allowed(l.publish, out.Subject) || reserved(out.Subject):
 			return fmt.Errorf("%w: subject %.80q is not in its publish_to", errReplace, out.Subject)
 		}
 		n := len(m.Scratch)
@@ -163,6 +164,12 @@ func (l *link) replace(f *abi.Frame, m *wire.Msg, out *wasm.Outcome) error {
 	}
 	m.Subject, m.Reply = subj, reply
 	return nil
+}
+
+// reserved reports whether subj is the system's own, which no plugin may move a
+// message to, whatever its publish_to says.
+func reserved(subj []byte) bool {
+	return subj[0] == '$' || bytes.HasPrefix(subj, []byte("_R_.")) || bytes.HasPrefix(subj, []byte("_GR_."))
 }
 
 var errTripped = errors.New("plugins: it is out of service after faults")

@@ -55,7 +55,8 @@
 //
 // Headers are the block as it goes over the wire, "NATS/1.0\r\n" to the empty
 // line. Facts are a JSON object about the connection (see Facts); at the
-// boundaries connect and subscribe they are always there. At connect there is no
+// boundaries connect and subscribe they are always there, subject and reply too,
+// asked for or not. At connect there is no
 // subject; at subscribe the subject is the pattern and the reply subject is the
 // queue group.
 //

@@ -3,15 +3,15 @@
 // A signature is a custom section named "ganglion-signature", the last section
 // of the module:
 //
-//	public nkey "\n" base64url(ed25519 over sha256(the file without this section))
+//	public nkey "\n" base64url(ed25519 over 0xff "ganglion plugin\n" sha256(the file without this section))
 //
 // without padding, so that it has 165 bytes in all and one form only: another
 // encoding of the same numbers is no signature. Other tools pass over the section,
 // and a signed module runs wherever the unsigned one does.
 //
-// Keys are nkeys of accounts, users, operators or servers. Sign with a key that
-// does nothing else: a client that logs in with a key signs whatever 32 bytes a
-// server asks it to.
+// Keys are nkeys of accounts, users, operators or servers. The byte 0xff stands in
+// no text: a client that logs in with the same key signs whatever text a server
+// asks it to, which is never what is signed here.
 package trust
 
 import (
@@ -63,12 +63,17 @@ func Sign(module []byte, key nkeys.KeyPair) ([]byte, error) {
 		at = s.end
 	}
 	out = append(out, module[at:]...)
-	sum := sha256.Sum256(out)
-	sig, err := key.Sign(sum[:])
+	sig, err := key.Sign(signedBytes(out))
 	if err != nil {
 		return nil, fmt.Errorf("%w: it can't sign; a seed (S...) is needed: %w", ErrKey, err)
 	}
 	return appendSection(out, public, sig), nil
+}
+
+// signedBytes is what a signature is over.
+func signedBytes(module []byte) []byte {
+	sum := sha256.Sum256(module)
+	return append([]byte("\xffganglion plugin\n"), sum[:]...)
 }
 
 // Verify returns the public key of the signature that module has. Without one
@@ -101,8 +106,7 @@ func Verify(module []byte) (key string, signed bool, err error) {
 	if err != nil {
 		return "", false, fmt.Errorf("%w: %w", ErrSignature, err)
 	}
-	sum := sha256.Sum256(module[:s.start])
-	if err := pair.Verify(sum[:], sig[:n]); err != nil {
+	if err := pair.Verify(signedBytes(module[:s.start]), sig[:n]); err != nil {
 		return "", false, fmt.Errorf("%w: the file was changed after %s signed it", ErrSignature, key)
 	}
 	return key, true, nil

@@ -189,7 +189,11 @@ func (i *Instance) grow(size uint32) error {
 // Call has the plugin look at a message of an account. After an error other than
 // ErrPlugin the instance must be given to Pool.Fail.
 func (i *Instance) Call(f *abi.Frame, account string, out *Outcome) error {
-	size := f.Size(i.want)
+	want := i.want
+	if f.Boundary == abi.Connect || f.Boundary == abi.Subscribe { // there is little else to go by
+		want |= abi.WantSubject | abi.WantReply | abi.WantFacts
+	}
+	size := f.Size(want)
 	if size > int(i.room) {
 		if size > int(i.module.Limits.Memory) {
 			return fmt.Errorf("%w: a frame of %d bytes does not fit into its memory", ErrPlugin, size)
@@ -202,7 +206,7 @@ func (i *Instance) Call(f *abi.Frame, account string, out *Outcome) error {
 	if !ok {
 		return fmt.Errorf("%w: room for frames is outside its memory", ErrResult)
 	}
-	n := f.Put(room, i.want)
+	n := f.Put(room, want)
 	i.emits, i.hops, i.account = 0, f.Hops, account
 	i.stack[0], i.stack[1] = uint64(i.frame), uint64(n)
 	if i.module.Metering == Context {
