@@ -26,7 +26,7 @@ test:
 	go test -timeout 5m -parallel 10 -run ConversationsOver ./core/brokertest
 	go test -timeout 5m -parallel 10 -tags portable -run 'TLS|WebSocket|NATSGo|Conversations' ./core/broker ./core/brokertest
 	go test -timeout 5m ./cmd/... ./examples/... ./web/...
-	go test -run Alloc ./core/...
+	go test -run 'Alloc|RateLimitThousand' ./core/... ./plugins/...
 
 lint:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
@@ -82,7 +82,7 @@ plugins:
 	chmod 644 examples/plugins/*/*.wasm $(SDK)/testdata/conformance/*/*.wasm
 
 bench-plugins:
-	go test -run '^$$' -bench 'Publish|Plugin|Call|Fuel|Load' ./plugins ./plugins/wasm ./plugins/fuel
+	go test -run '^$$' -bench 'Publish|Plugin|Call|Fuel|Load|SDK' ./plugins ./plugins/wasm ./plugins/fuel ./plugins/sdk
 
 bench:
 	go run ./cmd/ganglion-bench $(if $(ONLY),-only '$(ONLY)') $(BENCH)

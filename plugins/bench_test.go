@@ -120,12 +120,4 @@ func BenchmarkPlugin(b *testing.B) {
 	b.Run("C, sum of payload", func(b *testing.B) { publish(b, table(b, want("9"), wide), "S") })
 	b.Run("C, replace of 256 bytes", func(b *testing.B) { publish(b, table(b, want("9"), wide), "b") })
 	b.Run("C, drop", func(b *testing.B) { publish(b, table(b, want("9"), wide), "d") })
-	for _, lang := range []string{"c", "rust", "assemblyscript", "go"} {
-		file := filepath.Join("testdata", "bench_"+lang+".wasm")
-		if _, err := os.Stat(file); err != nil {
-			continue
-		}
-		b.Run(lang+", SDK, pass with payload", func(b *testing.B) { publish(b, table(b, nil, file), "p") })
-		b.Run(lang+", SDK, replace of 256 bytes", func(b *testing.B) { publish(b, table(b, nil, file), "b") })
-	}
 }

@@ -14,10 +14,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"ganglion/core/broker"
 	"ganglion/core/wire"
 	"ganglion/plugins"
+	"ganglion/plugins/abi"
+	"ganglion/plugins/trust"
 	"ganglion/plugins/wasm"
 )
 
@@ -464,5 +467,133 @@ func TestPins(t *testing.T) {
 			h := newHouse(t, guest, tt.change)
 			h.until("refusal", func() bool { return h.saw("refuse", tt.want) })
 		})
+	}
+}
+
+// TestSigned: with require_signed a file that a trusted key signed is loaded, and
+// no other.
+func TestSigned(t *testing.T) {
+	good, err := os.ReadFile(guest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := func() (nkeys.KeyPair, string) {
+		k, err := nkeys.CreateUser()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := k.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k, public
+	}
+	ours, public := pair()
+	strange, _ := pair()
+	sign := func(k nkeys.KeyPair) []byte {
+		b, err := trust.Sign(good, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	h := newHouse(t, "", func(o *plugins.Options) { o.RequireSigned, o.TrustedKeys = true, []string{public} })
+	h.write("guest.wasm", good)
+	h.until("refusal", func() bool { return h.saw("refuse", "not signed") })
+	h.write("guest.wasm", sign(strange))
+	h.until("refusal", func() bool { return h.saw("refuse", "not among trusted_keys") })
+	forged := sign(ours)
+	forged[len(good)/2] ^= 1
+	h.write("guest.wasm", forged)
+	h.until("refusal", func() bool { return h.saw("refuse", "signature does not hold") })
+	h.write("guest.wasm", sign(ours))
+	h.until("load", func() bool { return h.saw("load", "") })
+	if p := h.m.Status().Plugins; len(p) != 1 || p[0].Signer != public {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestHops: plugins whose emits lead to one another come to an end.
+func TestHops(t *testing.T) {
+	h := newHouse(t, guest, func(o *plugins.Options) {
+		o.Configure = map[string]plugins.Config{"guest": {Bindings: []plugins.Binding{{Boundary: abi.Publish, Subjects: []string{"t.>", "out.>"}}}}}
+	})
+	nc := h.connect()
+	sub, err := nc.SubscribeSync("out.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Publish("t.a", []byte("E")); err != nil { // emits "E" to out.x, which emits "E" to out.x ...
+		t.Fatal(err)
+	}
+	h.until("denied emit", func() bool { return h.m.Status().Plugins[0].EmitsDenied == 1 })
+	for range 2 { // the last one can't emit, and drops
+		if _, err := sub.NextMsg(5 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := h.m.Status().Plugins[0]; st.Emitted != 3 || st.Calls != 4 {
+		t.Errorf("%d emits, %d calls", st.Emitted, st.Calls)
+	}
+}
+
+// TestHalfWritten: a file that grows while it is looked at is loaded when it is
+// whole.
+func TestHalfWritten(t *testing.T) {
+	good, err := os.ReadFile(guest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t, "", nil)
+	f, err := os.Create(filepath.Join(h.dir, "guest.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	half := len(good) / 2
+	f.Write(good[:half])
+	f.Write(good[half:])
+	h.until("load", func() bool { return h.saw("load", "") })
+}
+
+// TestSystemSubjects: a plugin bound to ">" sees neither inboxes nor what is the
+// system's.
+func TestSystemSubjects(t *testing.T) {
+	h := newHouse(t, guest, func(o *plugins.Options) {
+		o.Configure = map[string]plugins.Config{"guest": {Bindings: []plugins.Binding{{Boundary: abi.Publish, Subjects: []string{">"}}}}}
+	})
+	nc := h.connect()
+	for _, subj := range []string{"_INBOX.a.b", "$KV.x", "_R_.x"} {
+		if err := nc.Publish(subj, []byte("d")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nc.Flush()
+	if n := h.m.Status().Plugins[0].Calls; n != 0 {
+		t.Errorf("it saw %d messages", n)
+	}
+	nc.Publish("any.thing", []byte("d"))
+	nc.Flush()
+	if n := h.m.Status().Plugins[0].Calls; n != 1 {
+		t.Errorf("it saw %d messages, want 1", n)
+	}
+}
+
+// TestKVBounds: what a plugin keeps is bounded, and what is over makes room.
+func TestKVBounds(t *testing.T) {
+	h := newHouse(t, guest, nil)
+	echo(t, h.connect())
+	nc := h.connect()
+	for range 50 {
+		if got := ask(t, nc, "K"); !strings.HasPrefix(got, "500") { // runs out of fuel
+			t.Fatal(got)
+		}
+		if !strings.Contains(h.log.String(), "taken out of service") {
+			continue
+		}
+		break
+	}
+	if st := h.m.Status().Plugins[0]; st.KVBytes > 64<<10 {
+		t.Errorf("it keeps %d bytes; the manifest says 65536", st.KVBytes)
 	}
 }

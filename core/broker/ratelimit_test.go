@@ -88,7 +88,7 @@ func (c *counter) rate(d time.Duration) float64 {
 // The limits hold within 10 % when 1,000 connections publish as fast as they can.
 func TestRateLimitThousand(t *testing.T) {
 	conns, each, took := 1000, 20.0, 2*time.Second
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		conns, took = 100, time.Second
 	}
 	all := each * float64(conns)

@@ -17,20 +17,23 @@ import (
 
 // TestNew builds what New writes, outside of the checkout. Go must be there; the
 // other languages are left out where their compilers are not.
+// builds are how the projects that New makes are built.
+var builds = map[string]func(t testing.TB) *exec.Cmd{
+	"go": func(t testing.TB) *exec.Cmd {
+		c := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "demo-1.wasm", ".")
+		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+		return c
+	},
+	"c": func(t testing.TB) *exec.Cmd {
+		need(t, "clang", "wasm-ld", "make")
+		return exec.CommandContext(t.Context(), "make")
+	},
+	"rust":           rust,
+	"assemblyscript": assemblyscript,
+}
+
 func TestNew(t *testing.T) {
-	for lang, build := range map[string]func(t *testing.T) *exec.Cmd{
-		"go": func(t *testing.T) *exec.Cmd {
-			c := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "demo-1.wasm", ".")
-			c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
-			return c
-		},
-		"c": func(t *testing.T) *exec.Cmd {
-			need(t, "clang", "wasm-ld", "make")
-			return exec.CommandContext(t.Context(), "make")
-		},
-		"rust":           rust,
-		"assemblyscript": assemblyscript,
-	} {
+	for lang, build := range builds {
 		t.Run(lang, func(t *testing.T) {
 			c := build(t)
 			dir := filepath.Join(t.TempDir(), "new", "demo")
@@ -55,7 +58,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func need(t *testing.T, programs ...string) {
+func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
@@ -65,7 +68,7 @@ func need(t *testing.T, programs ...string) {
 }
 
 // rust finds a rustc that has the target: of several, the first in the path may not.
-func rust(t *testing.T) *exec.Cmd {
+func rust(t testing.TB) *exec.Cmd {
 	need(t, "make")
 	for _, rustc := range []string{os.Getenv("RUSTC"), "rustc", "/usr/bin/rustc"} {
 		if rustc == "" {
@@ -84,7 +87,7 @@ func rust(t *testing.T) *exec.Cmd {
 }
 
 // assemblyscript takes the compiler that make plugins has installed.
-func assemblyscript(t *testing.T) *exec.Cmd {
+func assemblyscript(t testing.TB) *exec.Cmd {
 	need(t, "npm")
 	bin, err := filepath.Abs("testdata/node_modules/.bin")
 	if err != nil {
@@ -182,7 +185,7 @@ gg_verdict gg_on_message(gg_message *m) {
 }
 
 // missing skips a test whose compiler is not there; in CI it must be.
-func missing(t *testing.T, format string, args ...any) {
+func missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("GANGLION_CI") != "" {
 		t.Fatalf(format, args...)
