@@ -59,7 +59,7 @@ func scenarios(o options, files uint64) []scenario {
 		requests("req64one", "request-reply, 64 in flight on one connection", 1, 64, roundTrips(0.45)),
 	)
 	all = append(all, layeredLoads()...)
-	all = append(all, compressedFeed(), permissions(), serviceImport(), loginFlood())
+	all = append(all, compressedFeed(), permissions(), serviceImport(), loginFlood(), pluginPass())
 	for _, n := range []int{10_000, 18_000, 50_000} {
 		if uint64(n)+1000 <= files {
 			all = append(all, idle(o, fmt.Sprintf("idle%dk", n/1000), n, transport{}, 4096))

@@ -166,7 +166,7 @@ EXPORT("ganglion_on_message") int64_t on_message(char *frame, uint32_t size) {
 	case 'q': return (int64_t)((uint64_t)(uint32_t)result << 32 | 47);
 	case 'v': return answer(9, 0);
 	case 'n': return -7;
-	case 'x': host_log(0, (void *)0xfffffff0, 64); return 0;
+	case 'X': host_log(0, (void *)0xfffffff0, 64); return 0;
 	case 'E': return host_emit("out.x", 5, 0, 0, 0, 0, p, n) == 0 ? 0 : 1;
 	case 'F': return host_emit("forbidden.x", 11, 0, 0, 0, 0, p, n) == -2 ? 0 : 1;
 	case 'N': { // counts, and says how often
