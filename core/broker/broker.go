@@ -65,6 +65,7 @@ type Broker struct {
 	permissions permission.Shared
 	counters    router.Counters
 	opts        atomic.Pointer[Options]
+	requests    map[string]func(map[string]any) (any, error)
 
 	hooking  sync.Mutex
 	ownHooks []Hook // of Options
@@ -115,6 +116,7 @@ func New(o Options) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b.pool = auth.NewPool(auth.PoolOptions{})
+	b.requests = o.Requests
 	b.events = newEvents(b)
 	b.events.reload = o.Reload
 	if t := o.Auth.Operator; t != nil && o.AccountStore != nil {

@@ -59,7 +59,7 @@ func (e *events) start() error {
 	system := b.accounts.System()
 	s, err := event.New(event.Options{
 		Identity: b.identity(), System: system, Peer: b.PeerIn(system, "system services"), Source: e, Admin: admin{e},
-		Claims: e.claims, User: b.userInfo, Logger: b.log,
+		Claims: e.claims, User: b.userInfo, Extra: b.requests, Logger: b.log,
 	})
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)

@@ -66,6 +66,10 @@ type Options struct {
 	// Reload loads the configuration anew when the system account says so; nil
 	// is an error then.
 	Reload func() error
+	// Requests are further requests of the system account, by name:
+	// $SYS.REQ.SERVER.PING.NAME and the server's own. They are given the JSON object
+	// in the request. Static.
+	Requests map[string]func(options map[string]any) (any, error)
 	// Mappings are subject mappings of the global account, beside those in its
 	// Spec; the first that matches applies.
 	Mappings []*subject.Mapping

@@ -77,6 +77,9 @@ type Options struct {
 	// User returns what $SYS.REQ.USER.INFO tells the client of connection cid of
 	// itself; nil if that is not in the account acc. May be nil.
 	User func(acc string, cid uint64) *UserInfo
+	// Extra are further requests, $SYS.REQ.SERVER.PING.NAME and the server's own, by
+	// name. Each is given the JSON object in the request, and may take its time.
+	Extra map[string]func(options map[string]any) (any, error)
 	// StatszInterval is how often STATSZ is published in the long run; 0 is
 	// DefaultStatszInterval.
 	StatszInterval time.Duration

@@ -38,6 +38,9 @@ func (s *Service) routes() []route {
 	for name, f := range s.absent() {
 		add(name, false, with(s, f))
 	}
+	for name, f := range s.opts.Extra {
+		add(name, true, with(s, func(_ *request, o *map[string]any) (any, error) { return f(*o) }))
+	}
 	if s.opts.Admin != nil {
 		own := "$SYS.REQ.SERVER." + id + "."
 		rs = append(rs, route{subject: own + "RELOAD", slow: true, answer: s.reload},

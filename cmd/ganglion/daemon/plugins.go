@@ -43,6 +43,17 @@ func (d *Daemon) admit(c *config.Config, o *broker.Options) {
 	if c.Plugins.On {
 		o.Connect = append(o.Connect, admission{d})
 		o.Subscribe = append(o.Subscribe, admission{d})
+		o.Requests = map[string]func(map[string]any) (any, error){
+			"PLUGINZ": func(map[string]any) (any, error) { return d.plugins.Status(), nil },
+			"PLUGIN": func(o map[string]any) (any, error) {
+				name, _ := o["plugin"].(string)
+				action, _ := o["action"].(string)
+				if err := d.pluginAction(name, action); err != nil {
+					return nil, err
+				}
+				return d.plugins.Status(), nil
+			},
+		}
 	}
 }
 
