@@ -129,7 +129,10 @@ func (a *Account) Match(reader int, subj []byte, r *Result) {
 // reports whether there may be any.
 func (a *Account) MatchAll(reader int, subj []byte, r *Result) (filtered bool) {
 	a.list.Match(reader, subj, &r.Result)
-	r.Chain = a.hooks.Load().Chain(subj)
+	r.Chain = nil
+	if hooks := a.hooks.Load(); hooks != nil {
+		r.Chain = hooks.Chain(subj)
+	}
 	return a.filtered.Load()
 }
 

@@ -115,7 +115,13 @@ func (e *entry) match(b *Batch, acc *account.Account, subject []byte) *entry {
 	e.may = nil
 	b.verdicts.whose = nil // it may have been e, of another subject
 	if acc.MatchAll(b.reader, subject, &e.res) {
-		v := b.verdictOf(subject)
+		var v *verdict
+		if !e.res.Result.Empty() { // somebody's pattern matches: it is a well-formed subject
+			v = b.verdicts.expected(subject)
+		}
+		if v == nil {
+			v = b.verdictOf(subject)
+		}
 		b.verdicts.last, b.verdicts.whose = v, e // the publisher's permissions are asked next
 		b.verdicts.filter(&e.res, subject, v)
 	}

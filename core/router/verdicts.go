@@ -1,7 +1,9 @@
 package router
 
 import (
+	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 
 	"ganglion/core/account"
 	"ganglion/core/permission"
@@ -12,7 +14,7 @@ const (
 	// verdicts on.
 	verdictSets = 2048
 	// verdictSubject is how long such a beginning may be.
-	verdictSubject = 44
+	verdictSubject = 36
 	// verdictAnswers is how many permission sets' verdicts are kept of each: as a
 	// rule the publisher's and the receiver's.
 	verdictAnswers = 2
@@ -26,18 +28,41 @@ const (
 type verdicts struct {
 	places [][2]verdict
 	depth  int // of the deepest set asked
-	// last is the place of the subject of whose, if of was not called since.
+	// last is the place of the subject of whose, if verdictOf was not called since.
 	last  *verdict
 	whose *entry
+	// before is the place that was asked for before: publishers that go round and
+	// round have the next one be the one that followed it.
+	before *verdict
 }
 
 // verdict is what sets said of the subjects that begin alike, in one cache line.
 type verdict struct {
 	sets   [verdictAnswers]*permission.Set
+	follow *verdict // whose turn it was after this one's, last time
 	begin  [verdictSubject]byte
 	yes    [verdictAnswers]bool
 	length uint8 // of begin; 0 is an empty place
 	next   uint8 // answer to be replaced next
+}
+
+// expected returns the place for verdicts on subject if it is the one that was
+// asked for after the one before, the last time; nil otherwise. The subject has no
+// empty token, so that a beginning that ends in a dot decides.
+func (vs *verdicts) expected(subject []byte) *verdict {
+	if vs.before == nil {
+		return nil
+	}
+	v := vs.before.follow
+	if v == nil {
+		return nil
+	}
+	n := int(v.length)
+	if n == 0 || n >= len(subject) || v.begin[n-1] != '.' || string(v.begin[:n]) != string(subject[:n]) {
+		return nil
+	}
+	vs.before = v
+	return v
 }
 
 // verdictOf returns the place for verdicts on subject; nil when there is none.
@@ -51,10 +76,11 @@ func (b *Batch) verdictOf(subject []byte) *verdict {
 	if vs.places == nil {
 		vs.places = make([][2]verdict, verdictSets)
 	}
-	h := maphash.Bytes(b.seed, begin)
+	h := b.hashBegin(begin)
 	two := &vs.places[h%verdictSets]
 	for i := range two {
 		if v := &two[i]; string(v.begin[:v.length]) == string(begin) {
+			vs.comes(v)
 			return v
 		}
 	}
@@ -65,7 +91,31 @@ func (b *Batch) verdictOf(subject []byte) *verdict {
 		v = &two[1]
 	}
 	*v = verdict{length: uint8(copy(v.begin[:], begin)), begin: v.begin}
+	vs.comes(v)
 	return v
+}
+
+// comes notes that v was asked for.
+func (vs *verdicts) comes(v *verdict) {
+	if vs.before != nil {
+		vs.before.follow = v
+	}
+	vs.before = v
+}
+
+// hashBegin is a hash of a few bytes. Whoever finds two with the same one makes
+// them push each other out, and no more.
+func (b *Batch) hashBegin(begin []byte) uint64 {
+	n := len(begin)
+	if n < 8 || n > 24 {
+		return maphash.Bytes(b.seed, begin)
+	}
+	const odd = 0x9E3779B97F4A7C15
+	first, last := binary.LittleEndian.Uint64(begin), binary.LittleEndian.Uint64(begin[n-8:])
+	middle := binary.LittleEndian.Uint64(begin[n/2-4:])
+	h := (first ^ bits.RotateLeft64(last, 23)) * odd
+	h = (h ^ h>>29 ^ middle) * odd
+	return h ^ h>>32
 }
 
 // allows is set.Allows(subject), where v is subject's place, or nil.
@@ -80,7 +130,7 @@ func (vs *verdicts) allows(v *verdict, set *permission.Set, subject []byte) bool
 	}
 	yes := set.Allows(subject)
 	if set.Depth() > vs.depth { // what is remembered by less does not hold for it
-		vs.depth, vs.whose = set.Depth(), nil
+		vs.depth, vs.whose, vs.before = set.Depth(), nil, nil
 		clear(vs.places)
 		return yes
 	}

@@ -2,11 +2,13 @@ package router
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"unsafe"
 
 	"ganglion/core/account"
 	"ganglion/core/permission"
+	"ganglion/core/subject"
 	"ganglion/core/wire"
 )
 
@@ -62,5 +64,57 @@ func TestVerdictsPlace(t *testing.T) {
 		if out := b.Publish(&from, open, may, &wire.Msg{Subject: fmt.Appendf(nil, "no.%d", i)}); !out.Denied {
 			t.Fatalf("no.%d is not denied", i)
 		}
+	}
+}
+
+// TestVerdictsOutcome: whoever goes round and round over subjects, with others now
+// and then, is told what the sets say, and receivers get what their filters let
+// through.
+func TestVerdictsOutcome(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	p, err := permission.Compile(permission.Spec{
+		Publish:   &permission.Rules{Allow: []string{"plant.site1.>", "plant.site2.*.temp", "plant.site3.x"}, Deny: []string{"plant.*.secret.>"}},
+		Subscribe: &permission.Rules{Deny: []string{"plant.site1.hidden.>", "*.site2.seven.temp"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	may := p.Publish()
+	_, deny := p.Subscribe("plant.>", "")
+	acc := account.New("A")
+	s := account.NewSubscription(&counting{}, "plant.>", "", "1")
+	s.Filter(deny)
+	acc.Subscribe(s)
+	b := New(0, &Counters{})
+	var from counting
+	var round []string
+	for range 50 {
+		round = append(round, fmt.Sprintf("plant.site%d.%s.%s", 1+rnd.IntN(4), []string{"hidden", "secret", "seven", "x"}[rnd.IntN(4)], []string{"temp", "rpm", "a.b.c"}[rnd.IntN(3)]))
+	}
+	odd := []string{"plant.site1.x..y", "plant.site3.x", "plant.site1.hidden", "plant.site1.", "plant", "plant.site2.seven.temp.", "other.site1.x.y"}
+	n := 0
+	for i := range 20_000 {
+		subj := round[i%len(round)]
+		if rnd.IntN(9) == 0 {
+			subj = odd[rnd.IntN(len(odd))]
+		}
+		out := b.Publish(&from, acc, may, &wire.Msg{Subject: []byte(subj)})
+		allowed := may.Allows([]byte(subj))
+		if out.Denied == allowed {
+			t.Fatalf("%d: %s: denied %v, allowed %v", i, subj, out.Denied, allowed)
+		}
+		want := 0
+		if allowed && subject.Valid(subj) && subject.Match("plant.>", subj) && deny.Allows([]byte(subj)) {
+			want = 1
+		}
+		if out.Receivers != want {
+			t.Fatalf("%d: %s: %d receivers, want %d", i, subj, out.Receivers, want)
+		}
+		n += want
+		if i%100 == 0 {
+			b.Flush()
+		}
+	}
+	if n == 0 || n == 20_000 {
+		t.Errorf("%d delivered", n)
 	}
 }
