@@ -30,10 +30,7 @@ func table(b *testing.B, configure map[string]plugins.Config, files ...string) *
 			b.Fatal(err)
 		}
 	}
-	host, err := wasm.NewHost(wasm.HostOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	host := wasm.NewHost(wasm.HostOptions{})
 	b.Cleanup(func() { host.Close() })
 	var t *hook.Table
 	m, err := plugins.New(b.Context(), plugins.Options{Dir: dir, Host: host, Configure: configure, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Bind: func(hs []plugins.Hook) {

@@ -83,10 +83,7 @@ func Load(t T, file string, c Config) *Plugin {
 
 // Open is Load of a file's bytes, outside of tests. Close it.
 func Open(ctx context.Context, file []byte, c Config) (*Plugin, error) {
-	host, err := wasm.NewHost(wasm.HostOptions{Metering: c.Metering})
-	if err != nil {
-		return nil, err
-	}
+	host := wasm.NewHost(wasm.HostOptions{Metering: c.Metering})
 	p := &Plugin{host: host}
 	if err := p.open(ctx, file, c); err != nil {
 		p.Close()

@@ -43,10 +43,7 @@ func BenchmarkSDK(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			h, err := wasm.NewHost(wasm.HostOptions{})
-			if err != nil {
-				b.Fatal(err)
-			}
+			h := wasm.NewHost(wasm.HostOptions{})
 			defer h.Close()
 			m, err := h.Compile(b.Context(), code, wasm.Limits{})
 			if err != nil {

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -40,8 +42,10 @@ const (
 
 // Host compiles modules. Create it with NewHost; it is safe for concurrent use.
 type Host struct {
-	cache    wazero.CompilationCache
 	metering Metering
+	// cache is made when it is needed first: who has no plugins does not pay.
+	cache func() (wazero.CompilationCache, error)
+	made  atomic.Bool
 }
 
 // HostOptions configure a Host.
@@ -49,29 +53,45 @@ type HostOptions struct {
 	// CacheDir is where compiled code is kept between starts; "" keeps it in
 	// memory only.
 	CacheDir string
+	// CacheOptional does without CacheDir where it can't be written.
+	CacheOptional bool
 	// Metering is Fuel unless something else is asked for.
 	Metering Metering
 }
 
 // NewHost returns a Host.
-func NewHost(o HostOptions) (*Host, error) {
+func NewHost(o HostOptions) *Host {
 	h := &Host{metering: o.Metering}
 	if h.metering == "" {
 		h.metering = Fuel
 	}
-	if o.CacheDir == "" {
-		h.cache = wazero.NewCompilationCache()
-		return h, nil
-	}
-	var err error
-	if h.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
+	h.cache = sync.OnceValues(func() (c wazero.CompilationCache, err error) {
+		defer h.made.Store(true)
+		if o.CacheDir == "" {
+			return wazero.NewCompilationCache(), nil
+		}
+		if c, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err == nil {
+			return c, nil
+		}
+		if o.CacheOptional {
+			return wazero.NewCompilationCache(), nil
+		}
 		return nil, fmt.Errorf("wasm: compilation cache %q: %w", o.CacheDir, err)
-	}
-	return h, nil
+	})
+	return h
 }
 
 // Close frees what was compiled. Modules must have been closed before.
-func (h *Host) Close() error { return h.cache.Close(context.Background()) }
+func (h *Host) Close() error {
+	if !h.made.Load() {
+		return nil
+	}
+	c, err := h.cache()
+	if err != nil {
+		return nil // there is nothing to free
+	}
+	return c.Close(context.Background())
+}
 
 // Module is one file, compiled. Close it when no Pool of it is in use any more.
 type Module struct {
@@ -133,7 +153,11 @@ func (m *Module) compile(ctx context.Context, h *Host, file []byte) error {
 			return fmt.Errorf("%w: %w", ErrModule, err)
 		}
 	}
-	config := wazero.NewRuntimeConfig().WithCompilationCache(h.cache).WithMemoryLimitPages(uint32(pages)).WithCloseOnContextDone(h.metering == Context)
+	cache, err := h.cache()
+	if err != nil {
+		return err
+	}
+	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(uint32(pages)).WithCloseOnContextDone(h.metering == Context)
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 	original, err := m.runtime.CompileModule(ctx, file) // types and stack heights are its business
 	if err != nil {

@@ -69,10 +69,7 @@ func (h *house) Add(key []byte, n, ttl int64) int64 {
 
 func host(t testing.TB, m wasm.Metering) *wasm.Host {
 	t.Helper()
-	h, err := wasm.NewHost(wasm.HostOptions{Metering: m})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := wasm.NewHost(wasm.HostOptions{Metering: m})
 	t.Cleanup(func() { h.Close() })
 	return h
 }

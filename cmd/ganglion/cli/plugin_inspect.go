@@ -64,10 +64,7 @@ func (c *pluginInspectCmd) Run(env *environment) error {
 	var m *wasm.Module
 	if err != nil {
 		i.Refused = err.Error()
-		host, err := wasm.NewHost(wasm.HostOptions{Metering: metering})
-		if err != nil {
-			return err
-		}
+		host := wasm.NewHost(wasm.HostOptions{Metering: metering})
 		defer host.Close()
 		if m, err = host.Compile(env.ctx, file, wasm.Limits{}); err != nil {
 			return fmt.Errorf("%s: %w", c.File, err)

@@ -70,13 +70,7 @@ func (d *Daemon) startPlugins(ctx context.Context) error {
 		}
 	}
 	var err error
-	if d.wasm, err = wasm.NewHost(wasm.HostOptions{CacheDir: dir, Metering: c.Metering}); err != nil && c.CacheDir == "" {
-		d.log.Warn("compiled plugins are not kept", "dir", dir, "error", err)
-		d.wasm, err = wasm.NewHost(wasm.HostOptions{Metering: c.Metering})
-	}
-	if err != nil {
-		return err
-	}
+	d.wasm = wasm.NewHost(wasm.HostOptions{CacheDir: dir, CacheOptional: c.CacheDir == "", Metering: c.Metering})
 	o := c.Options
 	o.Host, o.Log, o.MaxPayload = d.wasm, d.log.Logger, func() int { return d.broker.Options().MaxPayload }
 	o.Bind = func(list []plugins.Hook) {
