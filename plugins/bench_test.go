@@ -6,8 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"ganglion/core/account"
 	"ganglion/core/hook"
@@ -117,4 +121,51 @@ func BenchmarkPlugin(b *testing.B) {
 	b.Run("C, sum of payload", func(b *testing.B) { publish(b, table(b, want("9"), wide), "S") })
 	b.Run("C, replace of 256 bytes", func(b *testing.B) { publish(b, table(b, want("9"), wide), "b") })
 	b.Run("C, drop", func(b *testing.B) { publish(b, table(b, want("9"), wide), "d") })
+}
+
+// BenchmarkRunawayBeside is requests of one connection while another's messages
+// have a guest loop until its fuel is used up, ten times a second.
+func BenchmarkRunawayBeside(b *testing.B) {
+	for _, wild := range []bool{false, true} {
+		b.Run(fmt.Sprintf("runaway=%v", wild), func(b *testing.B) {
+			h := newHouse(b, guest, func(o *plugins.Options) {
+				o.Configure = map[string]plugins.Config{"guest": {Policy: plugins.FailOpen}}
+			})
+			quiet, other := h.connect(), h.connect()
+			if _, err := quiet.Subscribe("quiet", func(m *nats.Msg) { m.Respond(nil) }); err != nil {
+				b.Fatal(err)
+			}
+			stop := make(chan struct{})
+			var wg sync.WaitGroup
+			if wild {
+				wg.Go(func() {
+					t := time.NewTicker(100 * time.Millisecond)
+					defer t.Stop()
+					for {
+						select {
+						case <-stop:
+							return
+						case <-t.C:
+							other.Publish("t.a", []byte("l"))
+							other.Publish("t.a", []byte("p")) // it is not taken out of service
+						}
+					}
+				})
+			}
+			times := make([]time.Duration, 0, b.N)
+			for b.Loop() {
+				start := time.Now()
+				if _, err := quiet.Request("quiet", nil, 5*time.Second); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(start))
+			}
+			close(stop)
+			wg.Wait()
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-us")
+			b.ReportMetric(float64(times[len(times)-1].Microseconds()), "max-us")
+			b.ReportMetric(float64(h.m.Status().Plugins[0].Faults), "runaways")
+		})
+	}
 }

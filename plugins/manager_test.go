@@ -44,7 +44,7 @@ func (b *buffer) String() string {
 
 // house is a broker with plugins.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	broker *broker.Broker
 	m      *plugins.Manager
@@ -89,7 +89,7 @@ func (h *house) saw(kind, reason string) bool {
 
 // newHouse starts a broker with the test guest in its plugins directory if file is
 // not "".
-func newHouse(t *testing.T, file string, change func(*plugins.Options)) *house {
+func newHouse(t testing.TB, file string, change func(*plugins.Options)) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), log: &buffer{}}
 	var err error
@@ -162,7 +162,7 @@ func (h *house) until(what string, ok func() bool) {
 }
 
 // ask requests on t.a and returns the answer's payload, or its status.
-func ask(t *testing.T, nc *nats.Conn, payload string) string {
+func ask(t testing.TB, nc *nats.Conn, payload string) string {
 	t.Helper()
 	m, err := nc.Request("t.a", []byte(payload), 5*time.Second)
 	if err != nil {
@@ -175,7 +175,7 @@ func ask(t *testing.T, nc *nats.Conn, payload string) string {
 }
 
 // echo answers on t.> with what came, and its subject.
-func echo(t *testing.T, nc *nats.Conn) {
+func echo(t testing.TB, nc *nats.Conn) {
 	t.Helper()
 	if _, err := nc.Subscribe("t.>", func(m *nats.Msg) {
 		m.Respond(fmt.Appendf(nil, "%s %s %s", m.Subject, m.Data, m.Header.Get("A")))
