@@ -60,7 +60,7 @@ func (l *link) concerns(from *hook.Origin) bool {
 func (l *link) admit(from *hook.Origin, f *abi.Frame) error {
 	var none wire.Msg
 	none.Subject = f.Subject
-	verdict, err := l.look(from, f, &none)
+	verdict, err := l.look(from, from.Account, f, &none)
 	r := &hook.Rejection{}
 	switch {
 	case verdict == hook.Pass && err == nil:

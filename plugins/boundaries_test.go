@@ -9,6 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"ganglion/core/account"
+	"ganglion/core/hook"
+	"ganglion/core/wire"
 	"ganglion/plugins"
 	"ganglion/plugins/abi"
 )
@@ -149,5 +152,38 @@ func TestOperate(t *testing.T) {
 	}
 	if got := ask(t, nc, "ux"); got != "t.a uX " {
 		t.Errorf("enabled: %s", got)
+	}
+}
+
+// TestDeliverAccount: what a plugin emits while it looks at a message that goes out
+// stays in that message's account.
+func TestDeliverAccount(t *testing.T) {
+	h := newHouse(t, guest, at(plugins.Binding{Boundary: abi.Deliver, Subjects: []string{"t.>"}}))
+	other := account.Spec{Name: "OTHER", Limits: account.NoLimits}
+	if _, errs := h.broker.Accounts().Update(other); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	global := h.connect()
+	wrong, err := global.SubscribeSync("out.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	global.Flush()
+	peer := h.broker.PeerIn(h.broker.Accounts().Get("OTHER"), "test")
+	got := make(chan string, 1)
+	sub, err := peer.Subscribe("out.>", "", 0, func(m *wire.Msg) { got <- string(m.Subject) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	table := h.hooks[0].Deliver
+	if v, err := table.OnDeliver(hook.Zone{Account: "OTHER", Listener: "tcp"}, &wire.Msg{Subject: []byte("t.a"), Data: []byte("E")}); v != hook.Pass || err != nil {
+		t.Fatal(v, err)
+	}
+	if s := <-got; s != "out.x" {
+		t.Errorf("%s", s)
+	}
+	if m, err := wrong.NextMsg(50 * time.Millisecond); err == nil {
+		t.Errorf("%s in the global account", m.Subject)
 	}
 }

@@ -26,6 +26,7 @@ type version struct {
 	pool     *wasm.Pool
 	services *services
 	config   Config
+	limits   wasm.Limits // as they were asked for
 	links    []*link
 	loaded   time.Time
 	signer   string
@@ -49,39 +50,35 @@ func (l *link) OnPublish(from *hook.Origin, m *wire.Msg) (hook.Verdict, error) {
 		return hook.Pass, nil
 	}
 	f := abi.Frame{Boundary: abi.Publish, Hops: uint32(from.Hops), Subject: m.Subject, Reply: m.Reply, Headers: m.Header(), Payload: m.Data[m.HdrLen:]}
-	return l.look(from, &f, m)
+	return l.look(from, from.Account, &f, m)
 }
 
 // OnDeliver has it look at a message that goes to a listener's clients
 // (hook.Deliver).
-func (l *link) OnDeliver(listener string, m *wire.Msg) (hook.Verdict, error) {
-	if !l.listens(listener) {
+func (l *link) OnDeliver(to hook.Zone, m *wire.Msg) (hook.Verdict, error) {
+	if !l.listens(to.Listener) {
 		return hook.Pass, nil
 	}
-	f := abi.Frame{Boundary: abi.Deliver, Subject: m.Subject, Reply: m.Reply, Headers: m.Header(), Payload: m.Data[m.HdrLen:]}
-	return l.look(nil, &f, m)
+	f := abi.Frame{Boundary: abi.Deliver, Hops: uint32(to.Hops), Subject: m.Subject, Reply: m.Reply, Headers: m.Header(), Payload: m.Data[m.HdrLen:]}
+	return l.look(nil, to.Account, &f, m)
 }
 
 // look calls the plugin and does what it says.
-func (l *link) look(from *hook.Origin, f *abi.Frame, m *wire.Msg) (hook.Verdict, error) {
+func (l *link) look(from *hook.Origin, account string, f *abi.Frame, m *wire.Msg) (hook.Verdict, error) {
 	s := l.v.slot
 	if s.tripped.Load() {
-		return l.failed(from, m, errTripped)
+		return l.failed(account, f, m, errTripped)
 	}
 	n := s.calls.Add(1)
 	inst, err := l.v.pool.Lease(n)
 	if err != nil {
 		if errors.Is(err, wasm.ErrClosed) { // another version took over meanwhile
-			return s.redirect(l, from, f, m)
+			return s.redirect(l, from, account, f, m)
 		}
-		return l.failed(from, m, err)
+		return l.failed(account, f, m, err)
 	}
-	account := ""
-	if from != nil {
-		account = from.Account
-		if inst.Want()&abi.WantFacts != 0 {
-			f.Facts = factsOf(inst, from)
-		}
+	if from != nil && len(f.Facts) == 0 && inst.Want()&abi.WantFacts != 0 {
+		f.Facts = factsOf(inst, from)
 	}
 	var out wasm.Outcome
 	if n%sampled == 0 {
@@ -101,7 +98,7 @@ func (l *link) look(from *hook.Origin, f *abi.Frame, m *wire.Msg) (hook.Verdict,
 			l.v.pool.Fail(inst)
 		}
 		s.fault(l.v, err)
-		return l.failed(from, m, err)
+		return l.failed(account, f, m, err)
 	}
 	if s.inARow.Load() != 0 {
 		s.inARow.Store(0)
@@ -175,22 +172,18 @@ func reserved(subj []byte) bool {
 var errTripped = errors.New("plugins: it is out of service after faults")
 
 // failed is what becomes of a message that the plugin did not decide on.
-func (l *link) failed(from *hook.Origin, m *wire.Msg, err error) (hook.Verdict, error) {
-	return l.v.slot.apply(l.v.config.Policy, l.v.config.Quarantine, from, m, err)
+func (l *link) failed(account string, f *abi.Frame, m *wire.Msg, err error) (hook.Verdict, error) {
+	return l.v.slot.apply(l.v.config.Policy, l.v.config.Quarantine, account, int(f.Hops), m, err)
 }
 
 // apply is failed by a policy.
-func (s *slot) apply(p Policy, quarantine string, from *hook.Origin, m *wire.Msg, err error) (hook.Verdict, error) {
+func (s *slot) apply(p Policy, quarantine, account string, hops int, m *wire.Msg, err error) (hook.Verdict, error) {
 	switch p {
 	case FailOpen:
 		s.passed.Add(1)
 		return hook.Pass, nil
 	case Quarantine:
 		s.quarantined.Add(1)
-		account, hops := "", 0
-		if from != nil {
-			account, hops = from.Account, from.Hops
-		}
 		if quarantine == "" {
 			quarantine = "quarantine." + s.name
 		}
@@ -223,14 +216,17 @@ func oneLine(err error) []byte {
 
 // redirect has the version that took over from l's look at a message; without one
 // the message passes.
-func (s *slot) redirect(l *link, from *hook.Origin, f *abi.Frame, m *wire.Msg) (hook.Verdict, error) {
+func (s *slot) redirect(l *link, from *hook.Origin, account string, f *abi.Frame, m *wire.Msg) (hook.Verdict, error) {
 	v := s.current.Load()
 	if v == nil || v == l.v {
+		if l.v.config.Required {
+			return l.failed(account, f, m, errMissing)
+		}
 		return hook.Pass, nil
 	}
 	for _, next := range v.links {
 		if next.b.Boundary == l.b.Boundary && slices.ContainsFunc(next.b.Subjects, func(p string) bool { return subject.MatchBytes(p, f.Subject) }) {
-			return next.look(from, f, m)
+			return next.look(from, account, f, m)
 		}
 	}
 	return hook.Pass, nil

@@ -236,9 +236,9 @@ func (m *Manager) missing() (hooks []Hook) {
 		}
 		s := m.slot(name)
 		closed := hook.PublishFunc(func(from *hook.Origin, msg *wire.Msg) (hook.Verdict, error) {
-			return s.apply(FailClosed, "", from, msg, errMissing)
+			return s.apply(FailClosed, "", from.Account, from.Hops, msg, errMissing)
 		})
-		undelivered := hook.DeliverFunc(func(string, *wire.Msg) (hook.Verdict, error) {
+		undelivered := hook.DeliverFunc(func(hook.Zone, *wire.Msg) (hook.Verdict, error) {
 			s.closed.Add(1)
 			return hook.Drop, nil
 		})

@@ -51,6 +51,7 @@ type house struct {
 	url    string
 	log    *buffer
 	host   *wasm.Host
+	hooks  []plugins.Hook // bound last
 	mu     sync.Mutex
 	events []plugins.Event
 }
@@ -64,6 +65,7 @@ func (h *house) options() plugins.Options {
 			for i, x := range list {
 				hooks[i] = broker.Hook{Binding: x.Binding, Accounts: x.Accounts}
 			}
+			h.hooks = list
 			h.broker.SetHooks(hooks)
 		},
 		Emit: func(acc string, hops int, m *wire.Msg) error { return h.broker.PublishAs("plugins", acc, hops, m) },

@@ -225,10 +225,10 @@ func (m *Manager) configure(ctx context.Context, name, hash string, mod *wasm.Mo
 		return nil, err
 	}
 	s := m.slot(manifest.Name)
-	if was := s.current.Load(); again && was != nil && was.file == name && was.pool.Module().Hash == hash && reflect.DeepEqual(was.config, c) {
+	if was := s.current.Load(); again && was != nil && was.file == name && was.pool.Module().Hash == hash && reflect.DeepEqual(was.config, c) && was.limits == c.limits(m.opts.Limits) {
 		return nil, nil
 	}
-	v := &version{slot: s, file: name, config: c, loaded: time.Now()}
+	v := &version{slot: s, file: name, config: c, limits: c.limits(m.opts.Limits), loaded: time.Now()}
 	v.services = &services{m: m, slot: s, emits: manifest.Emit, clock: manifest.Clock, rate: mod.Limits.LogBytes, filled: time.Now()}
 	v.services.burst = 8 * float64(v.services.rate)
 	v.services.budget = v.services.burst

@@ -235,9 +235,9 @@ func TestHooks(t *testing.T) {
 			m.Subject, m.Data = []byte("out.x"), append([]byte("seen "), m.Data...)
 			return hook.Pass, nil
 		})}},
-		Deliver: []broker.DeliverHook{{Pattern: "once", Hook: hook.DeliverFunc(func(listener string, m *wire.Msg) (hook.Verdict, error) {
+		Deliver: []broker.DeliverHook{{Pattern: "once", Hook: hook.DeliverFunc(func(to hook.Zone, m *wire.Msg) (hook.Verdict, error) {
 			delivered.Add(1)
-			m.Data = []byte("via " + listener)
+			m.Data = []byte("via " + to.Listener)
 			return hook.Pass, nil
 		})}},
 		Subscribe: []hook.Subscribe{hook.SubscribeFunc(func(_ *hook.Origin, subject, _ string) error {

@@ -55,9 +55,9 @@ func (c *Chain) Publishes() bool { return c != nil && len(c.publish) > 0 }
 func (c *Chain) Delivers() bool { return c != nil && len(c.deliver) > 0 }
 
 // Deliver runs the deliver hooks until one does not pass.
-func (c *Chain) Deliver(listener string, m *wire.Msg) (Verdict, error) {
+func (c *Chain) Deliver(to Zone, m *wire.Msg) (Verdict, error) {
 	for _, b := range c.deliver {
-		if v, err := b.Deliver.OnDeliver(listener, m); v != Pass || err != nil {
+		if v, err := b.Deliver.OnDeliver(to, m); v != Pass || err != nil {
 			if err != nil {
 				v = Drop
 			}

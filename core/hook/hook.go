@@ -24,6 +24,13 @@ type Origin struct {
 	Hops     int // how many hooks' messages led to this one
 }
 
+// Zone says where a message goes to.
+type Zone struct {
+	Account  string
+	Listener string // whose clients get it
+	Hops     int    // see Origin
+}
+
 // Verdict is what becomes of a message.
 type Verdict uint8
 
@@ -58,7 +65,7 @@ type Publish interface {
 // Deliver sees a message once for each listener to whose clients it goes. It
 // may change Reply and Data, not the subject.
 type Deliver interface {
-	OnDeliver(listener string, m *wire.Msg) (Verdict, error)
+	OnDeliver(to Zone, m *wire.Msg) (Verdict, error)
 }
 
 // Connect sees a session after authentication. An error refuses it
@@ -76,7 +83,7 @@ type Subscribe interface {
 // PublishFunc, DeliverFunc, ConnectFunc and SubscribeFunc make hooks of functions.
 type (
 	PublishFunc   func(from *Origin, m *wire.Msg) (Verdict, error)
-	DeliverFunc   func(listener string, m *wire.Msg) (Verdict, error)
+	DeliverFunc   func(to Zone, m *wire.Msg) (Verdict, error)
 	ConnectFunc   func(from *Origin, c *wire.ConnectOptions) error
 	SubscribeFunc func(from *Origin, subject, queue string) error
 )
@@ -85,8 +92,8 @@ type (
 func (f PublishFunc) OnPublish(from *Origin, m *wire.Msg) (Verdict, error) { return f(from, m) }
 
 // OnDeliver calls f.
-func (f DeliverFunc) OnDeliver(listener string, m *wire.Msg) (Verdict, error) {
-	return f(listener, m)
+func (f DeliverFunc) OnDeliver(to Zone, m *wire.Msg) (Verdict, error) {
+	return f(to, m)
 }
 
 // OnConnect calls f.

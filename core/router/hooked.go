@@ -62,7 +62,7 @@ type view struct {
 
 // viewOf returns m as the clients of sub's listener get it, nil when they don't.
 // Views from base on are of this message.
-func (b *Batch) viewOf(base int, chain *hook.Chain, sub *account.Subscription, m *wire.Msg) *wire.Msg {
+func (b *Batch) viewOf(base, hops int, chain *hook.Chain, sub *account.Subscription, m *wire.Msg) *wire.Msg {
 	if sub.Listener == "" || sub.Via != nil {
 		return m
 	}
@@ -82,7 +82,7 @@ func (b *Batch) viewOf(base int, chain *hook.Chain, sub *account.Subscription, m
 	v := &b.views[len(b.views)-1]
 	v.listener, v.m = sub.Listener, *m
 	v.m.Scratch = v.buf[:0]
-	verdict, _ := chain.Deliver(sub.Listener, &v.m)
+	verdict, _ := chain.Deliver(hook.Zone{Account: sub.Account().Name(), Listener: sub.Listener, Hops: hops}, &v.m)
 	v.buf, v.m.Scratch = v.m.Scratch, nil
 	if v.dropped = verdict != hook.Pass; v.dropped {
 		return nil
@@ -94,9 +94,9 @@ func (b *Batch) viewOf(base int, chain *hook.Chain, sub *account.Subscription, m
 
 // fanOutHooked is fanOut with the deliver chain, run once per listener.
 func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Result, m *wire.Msg) int {
-	base, n := len(b.views), 0
+	base, n, hops := len(b.views), 0, from.Origin().Hops
 	for _, sub := range res.Plain {
-		if v := b.viewOf(base, chain, sub, m); v != nil {
+		if v := b.viewOf(base, hops, chain, sub, m); v != nil {
 			n += b.deliver(from, sub, v)
 		}
 	}
@@ -105,7 +105,7 @@ func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Res
 		hi, _ := bits.Mul64(b.rng.Uint64(), uint64(len(members)))
 		for k := range members {
 			sub := members[(int(hi)+k)%len(members)]
-			v := b.viewOf(base, chain, sub, m)
+			v := b.viewOf(base, hops, chain, sub, m)
 			if v == nil { // it was this one's: the group's copy is dropped
 				break
 			}
