@@ -82,7 +82,7 @@ plugins:
 	chmod 644 examples/plugins/*/*.wasm $(SDK)/testdata/conformance/*/*.wasm
 
 bench-plugins:
-	go test -run '^$$' -bench 'Publish|Plugin|Beside|Call|Fuel|Load|SDK' ./plugins ./plugins/wasm ./plugins/fuel ./plugins/sdk
+	go test -run '^$$' -bench 'Publish|Plugin|Runaway|Call|Fuel|Load|SDK' ./plugins ./plugins/wasm ./plugins/fuel ./plugins/sdk
 
 bench:
 	go run ./cmd/ganglion-bench $(if $(ONLY),-only '$(ONLY)') $(BENCH)
