@@ -20,6 +20,7 @@ type store struct {
 	limit  int64
 	size   int64
 	values map[string]value
+	swept  time.Time // when all of it was looked at last
 }
 
 type value struct {
@@ -43,6 +44,9 @@ func expired(v *value, now int64) bool { return v.until != 0 && now >= v.until }
 
 // Get writes the value to dst if it fits (wasm.Store).
 func (s *store) Get(key, dst []byte) int32 {
+	if len(key) > maxKey {
+		return abi.NotFound
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.values[string(key)]
@@ -84,7 +88,10 @@ func (s *store) set(key, val []byte, until int64) int32 {
 		more += int64(len(key)) + valueCost
 	}
 	if s.size+more > s.limit {
-		s.sweep(len(s.values))
+		if now := time.Now(); now.Sub(s.swept) >= time.Second { // a full store is not looked through for each value
+			s.swept = now
+			s.sweep(len(s.values))
+		}
 		if s.size+more > s.limit {
 			return abi.ErrFull
 		}
@@ -97,6 +104,9 @@ func (s *store) set(key, val []byte, until int64) int32 {
 		s.values = map[string]value{}
 	}
 	s.size += more
+	if cap(was.bytes) > 2*len(val)+64 { // what is kept is what is counted
+		was.bytes = nil
+	}
 	s.values[string(key)] = value{append(was.bytes[:0], val...), until}
 	s.sweep(2)
 	return 0
@@ -122,6 +132,9 @@ func (s *store) drop(k string, v value) {
 
 // Delete forgets a value (wasm.Store).
 func (s *store) Delete(key []byte) bool {
+	if len(key) > maxKey {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.values[string(key)]
@@ -134,6 +147,9 @@ func (s *store) Delete(key []byte) bool {
 // Add adds to a number (wasm.Store). A value that is none counts as 0. When there
 // is no room for it, it returns n as if it were the first.
 func (s *store) Add(key []byte, n, ttl int64) int64 {
+	if len(key) > maxKey {
+		return n
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.values[string(key)]

@@ -75,6 +75,7 @@ func (l *link) look(from *hook.Origin, account string, f *abi.Frame, m *wire.Msg
 		if errors.Is(err, wasm.ErrClosed) { // another version took over meanwhile
 			return s.redirect(l, from, account, f, m)
 		}
+		s.fault(l.v, err)
 		return l.failed(account, f, m, err)
 	}
 	if from != nil && len(f.Facts) == 0 && inst.Want()&abi.WantFacts != 0 {
@@ -136,7 +137,7 @@ func (l *link) replace(f *abi.Frame, m *wire.Msg, out *wasm.Outcome) error {
 		subj = m.Scratch[n:len(m.Scratch):len(m.Scratch)]
 	}
 	if out.Replaced&abi.ReplacedReply != 0 {
-		if len(out.Reply) > 0 && (!subject.ValidPublish(out.Reply) || out.Reply[0] == '$') {
+		if len(out.Reply) > 0 && (!subject.ValidPublish(out.Reply) || reserved(out.Reply)) {
 			return fmt.Errorf("%w: reply subject %.80q", errReplace, out.Reply)
 		}
 		n := len(m.Scratch)
@@ -173,7 +174,11 @@ var errTripped = errors.New("plugins: it is out of service after faults")
 
 // failed is what becomes of a message that the plugin did not decide on.
 func (l *link) failed(account string, f *abi.Frame, m *wire.Msg, err error) (hook.Verdict, error) {
-	return l.v.slot.apply(l.v.config.Policy, l.v.config.Quarantine, account, int(f.Hops), m, err)
+	policy := l.v.config.Policy
+	if l.v.config.Required && policy == FailOpen && (err == errTripped || errors.Is(err, wasm.ErrUnavailable)) {
+		policy = FailClosed
+	}
+	return l.v.slot.apply(policy, l.v.config.Quarantine, account, int(f.Hops), m, err)
 }
 
 // apply is failed by a policy.
@@ -183,22 +188,20 @@ func (s *slot) apply(p Policy, quarantine, account string, hops int, m *wire.Msg
 		s.passed.Add(1)
 		return hook.Pass, nil
 	case Quarantine:
-		s.quarantined.Add(1)
 		if quarantine == "" {
 			quarantine = "quarantine." + s.name
 		}
 		hdr := fmt.Appendf(nil, "NATS/1.0\r\nGanglion-Plugin: %s\r\nGanglion-Subject: %s\r\nGanglion-Error: %s\r\n", s.name, m.Subject, oneLine(err))
-		if m.HdrLen > len("NATS/1.0\r\n") {
-			hdr = append(hdr, m.Data[len("NATS/1.0\r\n"):m.HdrLen]...)
+		if _, lines, ok := bytes.Cut(m.Header(), []byte("\r\n")); ok && len(lines) > 0 {
+			hdr = append(hdr, lines...)
 		} else {
 			hdr = append(hdr, "\r\n"...)
 		}
 		x := emitted{account: account, hops: hops + 1, msg: wire.Msg{Subject: []byte(quarantine), HdrLen: len(hdr), Data: append(hdr, m.Data[m.HdrLen:]...)}}
-		select {
-		case s.m.emitting <- x:
+		if hops < maxHops && string(m.Subject) != quarantine && s.m.queue(x) {
+			s.quarantined.Add(1)
 			return hook.Drop, nil
-		default: // it must not get lost in silence
-		}
+		} // it must not get lost in silence
 	}
 	s.closed.Add(1)
 	return hook.Reject, &hook.Rejection{Code: 500, Reason: "plugin " + s.name + " is not available"}
@@ -225,11 +228,25 @@ func (s *slot) redirect(l *link, from *hook.Origin, account string, f *abi.Frame
 		return hook.Pass, nil
 	}
 	for _, next := range v.links {
-		if next.b.Boundary == l.b.Boundary && slices.ContainsFunc(next.b.Subjects, func(p string) bool { return subject.MatchBytes(p, f.Subject) }) {
+		if next.b.Boundary == l.b.Boundary && next.covers(f, account) {
 			return next.look(from, account, f, m)
 		}
 	}
 	return hook.Pass, nil
+}
+
+// covers reports whether the link is for f, of an account.
+func (l *link) covers(f *abi.Frame, account string) bool {
+	if len(l.b.Accounts) > 0 && !slices.Contains(l.b.Accounts, account) {
+		return false
+	}
+	switch l.b.Boundary {
+	case abi.Connect:
+		return true
+	case abi.Subscribe:
+		return slices.ContainsFunc(l.b.Subjects, func(p string) bool { return subject.Overlap(p, string(f.Subject)) })
+	}
+	return slices.ContainsFunc(l.b.Subjects, func(p string) bool { return subject.MatchBytes(p, f.Subject) })
 }
 
 // factsOf returns what a plugin may know of a connection, made once for as long as

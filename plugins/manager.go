@@ -22,6 +22,8 @@ import (
 type Manager struct {
 	o          Options // what is static of it
 	emitting   chan emitted
+	queued     atomic.Int64 // bytes in emitting
+	happened   chan Event
 	connecting atomic.Pointer[[]*link]
 	// subscribing are the links at the boundary subscribe, connecting those at
 	// connect, in order.
@@ -33,6 +35,7 @@ type Manager struct {
 	slots    map[string]*slot
 	files    map[string]*found // by name in the directory
 	disabled map[string]bool   // by an operator's request, until a restart
+	old      []*version        // replaced, to be drained when hooks are bound anew
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -49,11 +52,12 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	m := &Manager{o: o, opts: o, emitting: make(chan emitted, emitQueue), slots: map[string]*slot{}, files: map[string]*found{}, disabled: map[string]bool{}}
+	m := &Manager{o: o, opts: o, emitting: make(chan emitted, emitQueue), happened: make(chan Event, 256), slots: map[string]*slot{}, files: map[string]*found{}, disabled: map[string]bool{}}
 	m.connecting.Store(&[]*link{})
 	m.subscribing.Store(&[]*link{})
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	m.running.Go(m.emit)
+	m.running.Go(m.tell)
 	m.mu.Lock()
 	m.scan(true)
 	m.bind()
@@ -120,9 +124,25 @@ func (m *Manager) maxPayload() int {
 }
 
 func (m *Manager) event(e Event) {
-	if m.o.Event != nil {
-		e.Time = time.Now()
-		m.o.Event(e)
+	if m.o.Event == nil {
+		return
+	}
+	e.Time = time.Now()
+	select {
+	case m.happened <- e:
+	default: // whoever listens is too slow
+	}
+}
+
+// tell hands events on, away from locks and from readers.
+func (m *Manager) tell() {
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case e := <-m.happened:
+			m.o.Event(e)
+		}
 	}
 }
 
@@ -133,6 +153,7 @@ func (m *Manager) emit() {
 		case <-m.ctx.Done():
 			return
 		case x := <-m.emitting:
+			m.queued.Add(-int64(len(x.msg.Data)))
 			if m.o.Emit == nil {
 				continue
 			}
@@ -221,6 +242,10 @@ func (m *Manager) bind() {
 	if m.o.Bind != nil {
 		m.o.Bind(hooks)
 	}
+	for _, v := range m.old {
+		m.drain(v)
+	}
+	m.old = nil
 }
 
 // missing are hooks that keep subjects closed whose plugin is required and not

@@ -40,12 +40,24 @@ type found struct {
 // loaded half-written. The caller holds mu.
 func (m *Manager) scan(atOnce bool) (changed bool) {
 	seen := map[string]bool{}
-	for _, e := range m.entries() {
+	entries, err := m.entries()
+	if err != nil { // plugins stay: too many open files are no reason to let traffic through
+		m.o.Log.Error("plugins can't be looked for", "dir", m.opts.Dir, "error", err)
+		return false
+	}
+	for _, e := range entries {
 		name := e.Name()
 		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil || !info.Mode().IsRegular() {
 			if f := m.files[name]; f == nil || f.reason == "" {
-				m.files[name] = &found{done: true, reason: "it is no regular file (a link may lead out of the directory)"}
+				next := &found{done: true, reason: "it is no regular file (a link may lead out of the directory)"}
+				if f != nil {
+					next.plugin, next.hash = f.plugin, f.hash
+				}
+				m.files[name] = next
 				m.o.Log.Warn("plugin refused", "file", name, "reason", m.files[name].reason)
 			}
 			seen[name] = true
@@ -73,13 +85,18 @@ func (m *Manager) scan(atOnce bool) (changed bool) {
 	for name, f := range m.files {
 		if !seen[name] {
 			delete(m.files, name)
-			changed = m.unload(name, f) || changed
+			if m.unload(name, f) {
+				changed = true
+				for _, other := range m.files { // one of them may have had the same name
+					other.again = other.again || other.reason != ""
+				}
+			}
 		}
 	}
 	for _, s := range m.slots {
 		if v := s.current.Load(); v != nil && (m.opts.Configure[s.name].Disabled || m.disabled[s.name]) {
 			s.current.Store(nil)
-			m.drain(v)
+			m.old = append(m.old, v)
 			changed = true
 			m.o.Log.Info("plugin disabled", "plugin", s.name)
 			m.event(Event{Kind: "disable", Plugin: s.name})
@@ -89,20 +106,20 @@ func (m *Manager) scan(atOnce bool) (changed bool) {
 }
 
 // entries are the files in question.
-func (m *Manager) entries() (list []fs.DirEntry) {
+func (m *Manager) entries() (list []fs.DirEntry, err error) {
 	if m.opts.Dir == "" {
-		return nil
+		return nil, nil
 	}
 	all, err := os.ReadDir(m.opts.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, err
 	}
 	for _, e := range all {
 		if strings.HasSuffix(e.Name(), ".wasm") && !strings.HasPrefix(e.Name(), ".") && !e.IsDir() {
 			list = append(list, e)
 		}
 	}
-	return list
+	return list, nil
 }
 
 // take loads a file, and says why not. It reports whether hooks changed.
@@ -115,7 +132,8 @@ func (m *Manager) take(name string, f *found) bool {
 		f.reason = err.Error()
 		m.o.Log.Error("plugin refused", "file", name, "reason", err)
 		m.event(Event{Kind: "refuse", File: name, Plugin: f.plugin, Reason: err.Error()})
-		return false
+		// Who is trusted no more does not stay because it was once.
+		return again && errors.Is(err, errTrust) && m.unload(name, f)
 	}
 	f.reason = ""
 	if v == nil {
@@ -126,7 +144,7 @@ func (m *Manager) take(name string, f *found) bool {
 	old := s.current.Swap(v)
 	if old != nil {
 		kind = "swap"
-		m.drain(old)
+		m.old = append(m.old, old)
 	}
 	if f.plugin != "" && f.plugin != s.name { // the file holds another plugin now
 		m.unload(name, &found{plugin: f.plugin})
@@ -158,15 +176,19 @@ func (m *Manager) unload(name string, f *found) bool {
 		return false
 	}
 	s.current.Store(nil)
-	m.drain(v)
+	m.old = append(m.old, v)
 	m.o.Log.Info("plugin unloaded", "plugin", s.name, "file", name)
 	m.event(Event{Kind: "unload", Plugin: s.name, File: name})
 	return true
 }
 
+// errTrust is wrapped by refusals of files that are not, or no more, trusted.
+var errTrust = errors.New("not trusted")
+
 // load makes a version of a file; nil when the one in force is the same.
 func (m *Manager) load(name string, f *found, again bool) (*version, error) {
-	code, err := read(filepath.Join(m.opts.Dir, name), max(m.opts.Limits.Module, wasm.DefaultModule))
+	most := m.most()
+	code, err := read(filepath.Join(m.opts.Dir, name), max(most.Module, wasm.DefaultModule))
 	if err != nil {
 		return nil, err
 	}
@@ -174,22 +196,22 @@ func (m *Manager) load(name string, f *found, again bool) (*version, error) {
 	key, signed, err := trust.Verify(code)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("its signature does not hold: %w", err)
+		return nil, fmt.Errorf("%w: its signature does not hold: %w", errTrust, err)
 	case m.opts.RequireSigned && !signed:
-		return nil, errors.New("it is not signed, and require_signed is set")
+		return nil, fmt.Errorf("%w: it is not signed, and require_signed is set", errTrust)
 	case m.opts.RequireSigned && !slices.Contains(m.opts.TrustedKeys, key):
-		return nil, fmt.Errorf("it is signed by %s, which is not among trusted_keys", key)
+		return nil, fmt.Errorf("%w: it is signed by %s, which is not among trusted_keys", errTrust, key)
 	}
 	ctx, cancel := context.WithTimeout(m.ctx, loadTime)
 	defer cancel()
 	// What the module is called is known once it is compiled: what is said of it
 	// by that name may change its limits.
-	mod, err := m.o.Host.Compile(ctx, code, m.opts.Limits)
+	mod, err := m.o.Host.Compile(ctx, code, most)
 	if err != nil {
 		return nil, err
 	}
 	c := m.opts.Configure[mod.Manifest.Name]
-	if l := c.limits(m.opts.Limits); l != m.opts.Limits {
+	if l := c.limits(m.opts.Limits); l != most {
 		mod.Close()
 		if mod, err = m.o.Host.Compile(ctx, code, l); err != nil {
 			return nil, err
@@ -206,11 +228,22 @@ func (m *Manager) load(name string, f *found, again bool) (*version, error) {
 	return v, nil
 }
 
+// most are the widest limits that any plugin may have: whose a file is is known
+// once it is compiled.
+func (m *Manager) most() wasm.Limits {
+	l := m.opts.Limits
+	for _, c := range m.opts.Configure {
+		x := c.limits(m.opts.Limits)
+		l.Memory, l.StartFuel, l.Module = max(l.Memory, x.Memory), max(l.StartFuel, x.StartFuel), max(l.Module, x.Module)
+	}
+	return l
+}
+
 // configure makes a version of a module.
 func (m *Manager) configure(ctx context.Context, name, hash string, mod *wasm.Module, c Config, again bool) (*version, error) {
 	manifest := mod.Manifest
 	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, hash) {
-		return nil, fmt.Errorf("plugin %s is pinned to sha256 %s, and the file has %s", manifest.Name, c.SHA256, hash)
+		return nil, fmt.Errorf("%w: plugin %s is pinned to sha256 %s, and the file has %s", errTrust, manifest.Name, c.SHA256, hash)
 	}
 	for other, f := range m.files {
 		if other != name && f.plugin == manifest.Name && f.reason == "" {
@@ -247,9 +280,11 @@ func (m *Manager) configure(ctx context.Context, name, hash string, mod *wasm.Mo
 	if c.KV != nil {
 		room = *c.KV
 	}
-	s.store.setLimit(room)
 	if room > 0 {
 		v.services.store = &s.store
+		if was := s.current.Load(); was == nil {
+			s.store.setLimit(room)
+		}
 	}
 	config := c.Config
 	if config == nil {
@@ -269,6 +304,7 @@ func (m *Manager) configure(ctx context.Context, name, hash string, mod *wasm.Mo
 		v.pool.Close()
 		return nil, fmt.Errorf("it failed when it was tried: %w", err)
 	}
+	s.store.setLimit(room)
 	return v, nil
 }
 

@@ -20,6 +20,7 @@ const (
 	maxMetrics = 64
 	maxHops    = 3
 	emitQueue  = 4096
+	maxQueued  = 32 << 20 // bytes of payload that wait
 )
 
 // services are what one version of a plugin may call (wasm.Services).
@@ -97,7 +98,7 @@ func (s *services) Emit(e *wasm.Emit) int32 {
 	switch {
 	case !subject.ValidPublish(e.Subject) || len(e.Reply) > 0 && !subject.ValidPublish(e.Reply) || !validHeaders(e.Headers):
 		return abi.ErrInvalid
-	case !allowed(s.emits, e.Subject) || int(e.Hops) >= maxHops:
+	case e.Account == "" || !allowed(s.emits, e.Subject) || int(e.Hops) >= maxHops: // outside of a message there is no account to emit in
 		s.slot.denied.Add(1)
 		return abi.ErrDenied
 	case len(e.Headers)+len(e.Payload) > s.m.maxPayload():
@@ -105,12 +106,26 @@ func (s *services) Emit(e *wasm.Emit) int32 {
 	}
 	x := emitted{account: e.Account, hops: int(e.Hops) + 1}
 	x.msg = wire.Msg{Subject: bytes.Clone(e.Subject), Reply: bytes.Clone(e.Reply), Data: slices.Concat(e.Headers, e.Payload), HdrLen: len(e.Headers)}
-	select {
-	case s.m.emitting <- x:
-		s.slot.emitted.Add(1)
-		return 0
-	default:
+	if !s.m.queue(x) {
 		return abi.ErrFull
+	}
+	s.slot.emitted.Add(1)
+	return 0
+}
+
+// queue has x published later; false when too much waits already.
+func (m *Manager) queue(x emitted) bool {
+	n := int64(len(x.msg.Data))
+	if m.queued.Add(n) > maxQueued {
+		m.queued.Add(-n)
+		return false
+	}
+	select {
+	case m.emitting <- x:
+		return true
+	default:
+		m.queued.Add(-n)
+		return false
 	}
 }
 
@@ -149,6 +164,9 @@ type metric struct {
 
 // metric returns the plugin's metric of that name and kind; nil when it can't be.
 func (s *slot) metric(name []byte, kind string) *metric {
+	if len(name) > 64 {
+		return nil
+	}
 	s.metricsMu.RLock()
 	m := s.metrics[string(name)]
 	s.metricsMu.RUnlock()

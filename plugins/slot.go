@@ -2,10 +2,13 @@ package plugins
 
 import (
 	"context"
+	"errors"
 	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ganglion/plugins/wasm"
 )
 
 const (
@@ -47,17 +50,20 @@ type slot struct {
 // much.
 func (s *slot) fault(v *version, err error) {
 	s.faults.Add(1)
-	n := s.inARow.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastFault = err.Error()
-	if n == 1 { // it worked in between
-		s.trips = 0
-	}
 	if now := time.Now(); now.Sub(s.lastEvent) >= time.Second { // a flood of faults is no flood of events
 		s.lastEvent = now
 		s.m.o.Log.Warn("plugin failed", "plugin", s.name, "version", v.pool.Module().Manifest.Version, "error", err, "faults", s.faults.Load())
 		s.m.event(Event{Kind: "fault", Plugin: s.name, Reason: err.Error()})
+	}
+	if errors.Is(err, wasm.ErrPlugin) || s.current.Load() != v {
+		return // it says that it can't, which anybody's message may lead to; or it is the old one
+	}
+	n := s.inARow.Add(1)
+	if n == 1 { // it worked in between
+		s.trips = 0
 	}
 	if n < tripAfter || s.tripped.Load() || s.ended {
 		return
