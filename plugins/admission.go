@@ -58,6 +58,9 @@ func (l *link) concerns(from *hook.Origin) bool {
 
 // admit has the plugin look at who wants something.
 func (l *link) admit(from *hook.Origin, f *abi.Frame) error {
+	if l.v.pool == nil { // it is required and not there
+		return fmt.Errorf("plugin %s is required and not there", l.v.slot.name)
+	}
 	var none wire.Msg
 	none.Subject = f.Subject
 	verdict, err := l.look(from, from.Account, f, &none)

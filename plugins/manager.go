@@ -214,7 +214,7 @@ func (m *Manager) bind() {
 	slices.SortStableFunc(links, func(a, b *link) int { return cmp.Compare(a.b.Order, b.b.Order) })
 	var hooks []Hook
 	connecting, subscribing := []*link{}, []*link{}
-	for _, l := range links {
+	for i, l := range links {
 		switch l.b.Boundary {
 		case abi.Connect:
 			connecting = append(connecting, l)
@@ -224,7 +224,7 @@ func (m *Manager) bind() {
 			continue
 		}
 		for _, p := range l.b.Subjects {
-			h := Hook{Binding: hook.Binding{Pattern: p}, Accounts: l.b.Accounts}
+			h := Hook{Binding: hook.Binding{Pattern: p, ID: uint64(i) + 1}, Accounts: l.b.Accounts}
 			switch l.b.Boundary {
 			case abi.Publish:
 				h.Publish = l
@@ -236,7 +236,7 @@ func (m *Manager) bind() {
 			hooks = append(hooks, h)
 		}
 	}
-	hooks = append(hooks, m.missing()...)
+	hooks = append(hooks, m.missing(&connecting, &subscribing)...)
 	m.connecting.Store(&connecting)
 	m.subscribing.Store(&subscribing)
 	if m.o.Bind != nil {
@@ -250,7 +250,7 @@ func (m *Manager) bind() {
 
 // missing are hooks that keep subjects closed whose plugin is required and not
 // there.
-func (m *Manager) missing() (hooks []Hook) {
+func (m *Manager) missing(connecting, subscribing *[]*link) (hooks []Hook) {
 	for _, name := range slices.Sorted(maps.Keys(m.opts.Configure)) {
 		c := m.opts.Configure[name]
 		if !c.Required || c.Disabled {
@@ -260,14 +260,27 @@ func (m *Manager) missing() (hooks []Hook) {
 			continue
 		}
 		s := m.slot(name)
-		closed := hook.PublishFunc(func(from *hook.Origin, msg *wire.Msg) (hook.Verdict, error) {
-			return s.apply(FailClosed, "", from.Account, from.Hops, msg, errMissing)
-		})
-		undelivered := hook.DeliverFunc(func(hook.Zone, *wire.Msg) (hook.Verdict, error) {
-			s.closed.Add(1)
-			return hook.Drop, nil
-		})
 		for _, b := range c.Bindings {
+			l := &link{v: &version{slot: s, config: c}, b: b}
+			closed := hook.PublishFunc(func(from *hook.Origin, msg *wire.Msg) (hook.Verdict, error) {
+				if !l.listens(from.Listener) {
+					return hook.Pass, nil
+				}
+				return s.apply(FailClosed, "", from.Account, from.Hops, msg, errMissing)
+			})
+			undelivered := hook.DeliverFunc(func(to hook.Zone, _ *wire.Msg) (hook.Verdict, error) {
+				if !l.listens(to.Listener) {
+					return hook.Pass, nil
+				}
+				s.closed.Add(1)
+				return hook.Drop, nil
+			})
+			switch b.Boundary {
+			case abi.Connect:
+				*connecting = append(*connecting, l)
+			case abi.Subscribe:
+				*subscribing = append(*subscribing, l)
+			}
 			for _, p := range b.Subjects {
 				h := Hook{Binding: hook.Binding{Pattern: p}, Accounts: b.Accounts}
 				switch b.Boundary {

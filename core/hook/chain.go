@@ -14,7 +14,12 @@ type Chain struct {
 
 func newChain(bindings []*Binding) *Chain {
 	c := &Chain{}
+	seen := map[uint64]bool{}
 	for _, b := range bindings {
+		if b.ID != 0 && seen[b.ID] {
+			continue
+		}
+		seen[b.ID] = true
 		if b.Publish != nil {
 			c.publish = append(c.publish, b)
 		}

@@ -15,6 +15,10 @@ type Binding struct {
 	// begin with "$", "_INBOX." and "_R_." as well.
 	Reserved bool
 
+	// ID is the same for bindings of one hook to several patterns: a message that
+	// several of them match meets it once. 0 is none.
+	ID uint64
+
 	Publish Publish // nil for none
 	Deliver Deliver // nil for none
 }

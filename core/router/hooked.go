@@ -26,7 +26,8 @@ func (b *Batch) publishHooked(from Publisher, acc *account.Account, e *entry, m 
 		}
 		settleChange(&was, m)
 		if !sameBytes(was.Subject, m.Subject) {
-			e = b.interest(acc, m.Subject) // matched again, not hooked again
+			e = b.interest(acc, m.Subject) // matched again; its publish hooks don't run
+			chain = e.res.Chain
 		}
 	}
 	if chain.Delivers() {

@@ -61,7 +61,11 @@ func (b *Batch) enter() *level {
 // by an import.
 func (b *Batch) publishIn(from Publisher, lv *level, acc *account.Account, m *wire.Msg) int {
 	if b.trace != nil {
-		return b.fanOut(from, &b.everybody(acc, m.Subject).res, m)
+		e := b.everybody(acc, m.Subject)
+		if e.res.Chain.Delivers() && !b.trace.only {
+			return b.fanOutHooked(from, e.res.Chain, &e.res, m)
+		}
+		return b.fanOut(from, &e.res, m)
 	}
 	e := b.nested(lv, acc, m.Subject)
 	if sub := e.only; sub != nil {

@@ -97,6 +97,7 @@ func hostLog(i *Instance, mem api.Memory, s []uint64) {
 }
 
 func hostConfig(i *Instance, mem api.Memory, s []uint64) {
+	i.charge(int(uint32(s[1])))
 	v, ok := i.config[string(at(mem, s[0], s[1]))]
 	if !ok {
 		s[0] = code(abi.NotFound)

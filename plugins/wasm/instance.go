@@ -18,6 +18,9 @@ import (
 // contextTime is how long a call may take with Metering Context.
 const contextTime = 100 * time.Millisecond
 
+// startTime is how long a start function may take with Metering Context.
+const startTime = 5 * time.Second
+
 // firstFrame is the room for frames that an instance is asked for at first.
 const firstFrame = 4 << 10
 
@@ -77,7 +80,9 @@ func (m *Module) instantiate(ctx context.Context, s Services, config map[string]
 		c = c.WithSysWalltime().WithSysNanotime()
 	}
 	var err error
-	if i.mod, err = m.runtime.InstantiateModule(i.ctx, m.compiled, c); err != nil {
+	starting, cancel := context.WithTimeout(i.ctx, startTime) // looked at with Metering Context only
+	defer cancel()
+	if i.mod, err = m.runtime.InstantiateModule(starting, m.compiled, c); err != nil {
 		return nil, fmt.Errorf("%w: it can't be started: %w", ErrModule, err)
 	}
 	if g := i.mod.ExportedGlobal(fuel.Global); g != nil && m.Metering == Fuel {

@@ -112,7 +112,13 @@ func pluginConfig(x *plugins.Config) key {
 			x.Config = b
 			return nil
 		},
-		"emit": stringList(func(*Config) *[]string { return &x.Emit }),
+		"emit": func(c *Config, name string, t token, v any) error {
+			err := stringList(func(*Config) *[]string { return &x.Emit })(c, name, t, v)
+			if x.Emit == nil {
+				x.Emit = []string{} // none, whatever the manifest wants
+			}
+			return err
+		},
 		"kv": func(c *Config, name string, t token, v any) error {
 			x.KV = new(int64)
 			return integer(func(*Config) *int64 { return x.KV }, 0)(c, name, t, v)
