@@ -175,7 +175,10 @@ func (m *Module) compile(ctx context.Context, h *Host, file []byte) error {
 		}
 		_, m.started = m.compiled.ExportedFunctions()[fuel.Start]
 	}
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
+	wasi := m.runtime.NewHostModuleBuilder(abi.WASIModule)
+	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
+	wasi.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(pollOneoff), types(i32, i32, i32, i32), types(i32)).Export("poll_oneoff")
+	if _, err := wasi.Instantiate(ctx); err != nil {
 		return fmt.Errorf("wasm: %w", err)
 	}
 	if err := instantiateHost(ctx, m.runtime); err != nil {

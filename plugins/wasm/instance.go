@@ -2,7 +2,6 @@ package wasm
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -56,6 +55,7 @@ type Instance struct {
 	onTick    api.Function
 	fuel      api.Global // nil without fuel
 	mutable   api.MutableGlobal
+	until     time.Time // when a call ends, with Metering Context
 	ctx       context.Context
 	stack     [2]uint64
 
@@ -74,8 +74,9 @@ type instanceKey struct{}
 // instantiate starts an instance: start function and _initialize.
 func (m *Module) instantiate(ctx context.Context, s Services, config map[string][]byte) (*Instance, error) {
 	i := &Instance{module: m, services: s, config: config, out: lines{to: s}, err: lines{to: s, level: 4}}
+	i.out.inst, i.err.inst = i, i
 	i.ctx = context.WithValue(context.WithoutCancel(ctx), instanceKey{}, i)
-	c := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader).WithStdout(&i.out).WithStderr(&i.err)
+	c := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(random{i}).WithStdout(&i.out).WithStderr(&i.err)
 	if s.Clock() {
 		c = c.WithSysWalltime().WithSysNanotime()
 	}
@@ -121,6 +122,7 @@ func (i *Instance) invoke(f api.Function) error {
 		var cancel func()
 		ctx, cancel = context.WithTimeout(ctx, contextTime)
 		defer cancel()
+		i.until = time.Now().Add(contextTime)
 	}
 	if err := f.CallWithStack(ctx, i.stack[:]); err != nil {
 		return i.fault(err)

@@ -10,14 +10,18 @@ const maxLine = 1024
 
 // lines hands what is written on to a log, line by line.
 type lines struct {
+	inst  *Instance // who writes, and pays for it
 	to    Services
 	level slog.Level
 	rest  []byte
 }
 
-// Write never fails.
+// Write fails when the guest has no fuel left.
 func (l *lines) Write(b []byte) (int, error) {
 	n := len(b)
+	if !l.inst.pay(hostPrice + n) {
+		return 0, ErrFuel
+	}
 	for len(b) > 0 {
 		end := bytes.IndexByte(b, '\n')
 		part := b
@@ -29,6 +33,9 @@ func (l *lines) Write(b []byte) (int, error) {
 		}
 		if end < 0 {
 			break
+		}
+		if !l.inst.pay(hostPrice + 4*len(l.rest)) {
+			return 0, ErrFuel
 		}
 		l.to.Log(l.level, clean(l.rest))
 		l.rest = l.rest[:0]

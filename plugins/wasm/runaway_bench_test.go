@@ -13,7 +13,7 @@ import (
 // limits, and how long a garbage collection waits for them.
 func BenchmarkRunaway(b *testing.B) {
 	for _, tt := range []struct{ name, payload string }{
-		{"loop", "l"}, {"fill", "f"}, {"recursion", "c"}, {"grow", "G"}, {"log storm", "m"}, {"clock storm", "M"}, {"kv storm", "k"}, {"emit storm", "e"}, {"large values", "K"}, {"pointer chase", "P"},
+		{"loop", "l"}, {"fill", "f"}, {"recursion", "c"}, {"grow", "G"}, {"log storm", "m"}, {"clock storm", "M"}, {"kv storm", "k"}, {"emit storm", "e"}, {"large values", "K"}, {"lines", "W"}, {"randomness", "Q"}, {"waits", "w"}, {"pointer chase", "P"},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			p := pool(b, host(b, wasm.Fuel), "guest", "", wasm.Limits{}, &house{})

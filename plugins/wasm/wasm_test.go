@@ -181,7 +181,7 @@ func TestRunaway(t *testing.T) {
 	for _, metering := range []wasm.Metering{wasm.Fuel, wasm.Context} {
 		t.Run(string(metering), func(t *testing.T) {
 			p := pool(t, host(t, metering), "guest", "", wasm.Limits{Instances: 2}, &house{})
-			for name, payload := range map[string]string{"loop": "l", "fill": "f", "recursion": "c", "grow": "G", "log storm": "m", "clock storm": "M", "kv storm": "k", "emit storm": "e", "large values": "K", "pointer chase": "P"} {
+			for name, payload := range map[string]string{"loop": "l", "fill": "f", "recursion": "c", "grow": "G", "log storm": "m", "clock storm": "M", "kv storm": "k", "emit storm": "e", "large values": "K", "lines": "W", "randomness": "Q", "waits": "w", "pointer chase": "P"} {
 				got := ask(t, p, payload)
 				if !strings.Contains(got, "fuel") && !(name == "recursion" && strings.Contains(got, "it trapped")) {
 					t.Errorf("%s: %s", name, got)

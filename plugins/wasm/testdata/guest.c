@@ -13,6 +13,10 @@ IMPORT("kv_set") int32_t host_set(const void *k, uint32_t n, const void *v, uint
 IMPORT("emit") int32_t host_emit(const void *s, uint32_t sn, const void *r, uint32_t rn, const void *h, uint32_t hn, const void *d, uint32_t dn);
 IMPORT("now_ns") int64_t host_now(void);
 IMPORT("config_get") int32_t host_config(const void *k, uint32_t n, void *out, uint32_t cap);
+#define WASI(name) __attribute__((import_module("wasi_snapshot_preview1"), import_name(name)))
+WASI("fd_write") int32_t fd_write(int32_t fd, const void *iovs, int32_t n, void *written);
+WASI("random_get") int32_t random_get(void *p, uint32_t n);
+WASI("poll_oneoff") int32_t poll_oneoff(const void *in, void *out, uint32_t n, void *events);
 #ifdef BADIMPORT
 IMPORT("format_disk") int32_t host_format(int32_t n);
 #endif
@@ -155,6 +159,20 @@ EXPORT("ganglion_on_message") int64_t on_message(char *frame, uint32_t size) {
 		uint32_t *w = (uint32_t *)base;
 		for (uint32_t i = 0; i < words; i++) w[i] = (i * 1103515245u + 12345u) % words;
 		for (;;) at = w[at] ^ (sink & 0);
+	}
+	case 'W': { // lines without end, by pieces that overlap
+		uint32_t at = __builtin_wasm_memory_grow(0, 32) << 16, *iov = (uint32_t *)at;
+		__builtin_memset((void *)(at + (8 << 16)), '\n', 16 << 16);
+		for (uint32_t i = 0; i < 1000; i++) { iov[2 * i] = at + (8 << 16); iov[2 * i + 1] = 16 << 16; }
+		for (;;) fd_write(1, iov, 1000, (void *)(at + (24 << 16)));
+	}
+	case 'Q': { // randomness without end
+		uint32_t at = __builtin_wasm_memory_grow(0, 32) << 16;
+		for (;;) random_get((void *)at, 32 << 16);
+	}
+	case 'w': { // waiting without end
+		uint32_t at = __builtin_wasm_memory_grow(0, 32) << 16;
+		for (;;) poll_oneoff((void *)at, (void *)(at + (16 << 16)), 64, (void *)(at + (24 << 16)));
 	}
 	case 'K': { // large values
 		uint32_t at = __builtin_wasm_memory_grow(0, 16) << 16;
