@@ -102,7 +102,8 @@
 //	emit(subj, subjlen, reply, replylen, hdr, hdrlen, data, datalen i32) i32
 //	now_ns() i64                                              unix nanoseconds
 //
-// config_get and kv_get return the value's length, also when cap is less (then
+// emit publishes in the account of the message that is being looked at, and is
+// denied when there is none (start, configure, tick). config_get and kv_get return the value's length, also when cap is less (then
 // nothing is written), or NotFound. Negative results are errors: see ErrDenied
 // and others. config_get returns strings bare and other JSON values as JSON.
 // From module "wasi_snapshot_preview1" all of it, without files, sockets,
