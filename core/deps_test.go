@@ -36,6 +36,7 @@ var layers = map[string]int{
 	"core/permission":          1,
 	"core/monitor":             1,
 	"listeners/tcp":            1,
+	"listeners/quic":           1,
 	"listeners/websocket":      1,
 	"listeners/quic":           1,
 	"listeners/certs":          1,
@@ -45,6 +46,7 @@ var layers = map[string]int{
 	"plugins/trust":            1,
 	"plugins/sdk/sdktest":      1,
 	"core/brokertest/natstest": 1,
+	"core/brokertest/link":     1, // for tests only, see testOnly
 	"core/jetstream/store":     2,
 	"core/account":             2,
 	"listeners/webtransport":   2,
@@ -98,6 +100,9 @@ const (
 	natsServerUser = "core/brokertest/natstest"
 )
 
+// testOnly is what only tests may import, whatever their layer.
+var testOnly = []string{"core/brokertest/link"}
+
 type pkg struct {
 	ImportPath string
 	Imports    []string
@@ -135,6 +140,8 @@ func check(p pkg) (wrong []string) {
 		switch {
 		case !ok:
 			wrong = append(wrong, name+" imports "+dep+", which stands in no layer")
+		case slices.Contains(testOnly, dep):
+			wrong = append(wrong, name+" imports "+dep+"; only tests may")
 		case depLayer == layer:
 			wrong = append(wrong, name+" imports "+dep+" of its own layer")
 		case depLayer > layer:
@@ -219,6 +226,7 @@ func TestLayersRefuse(t *testing.T) {
 		{"foundation leaves the standard library", "ganglion/core/wire", "github.com/nats-io/nuid", "standard library only"},
 		{"nats-server in a binary", "ganglion/cmd/ganglion", natsServer + "server", "only core/brokertest/natstest may"},
 		{"nats-server's grammar in a binary", "ganglion/cmd/ganglion/config", natsServerConf, ""},
+		{"the link emulator in a binary", "ganglion/cmd/ganglion", "ganglion/core/brokertest/link", "only tests may"},
 		{"an example", "ganglion/examples/embed", "ganglion/core/broker", ""},
 		{"an example imports another", "ganglion/examples/embed", "ganglion/examples/other", "own layer"},
 	} {
