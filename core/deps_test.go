@@ -38,7 +38,6 @@ var layers = map[string]int{
 	"listeners/tcp":            1,
 	"listeners/quic":           1,
 	"listeners/websocket":      1,
-	"listeners/quic":           1,
 	"listeners/certs":          1,
 	"listeners/listenertest":   1,
 	"plugins/sdk":              1,

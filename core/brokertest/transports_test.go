@@ -3,6 +3,7 @@ package brokertest_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -20,9 +21,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"ganglion/core/auth"
 	"ganglion/core/broker"
 	"ganglion/core/brokertest"
 	"ganglion/listeners"
+	"ganglion/listeners/quic"
 	"ganglion/listeners/tcp"
 	"ganglion/listeners/websocket"
 )
@@ -116,6 +119,8 @@ func transports(t testing.TB) []*transport {
 			url: func(a string) string { return "ws://" + a }, options: []nats.Option{nats.Compression(true)}},
 		{name: "wss", listen: webSocket(websocket.Options{Secure: func(nc net.Conn) net.Conn { return broker.TLSServer(nc, server) }}),
 			dial: dialWebSocket(client, ""), url: func(a string) string { return "wss://" + a }, options: secure},
+		overQUIC("quic", server, quic.DialOptions{TLS: client}),
+		overQUIC("quic, everything on lanes", server, quic.DialOptions{TLS: client, Lanes: []string{">"}}),
 		{name: "unix", listen: func(t testing.TB) (net.Listener, broker.Endpoint) {
 			return open(t, tcp.OpenUnix), broker.Endpoint{Name: "unix"}
 		},
@@ -133,6 +138,28 @@ func transports(t testing.TB) []*transport {
 			_, err = fmt.Fprint(c, "PROXY TCP4 127.0.0.1 127.0.0.2 4711 4222\r\n")
 			return c, err
 		}},
+	}
+}
+
+// overQUIC is a stream of QUIC.
+func overQUIC(name string, server *tls.Config, o quic.DialOptions) *transport {
+	return &transport{
+		name: name,
+		listen: func(t testing.TB) (net.Listener, broker.Endpoint) {
+			f, err := quic.Opener(quic.Options{TLS: server})
+			must(t, err)
+			return open(t, f), broker.Endpoint{Name: "quic", Secure: true, Type: auth.TypeQUIC}
+		},
+		dial: func(addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), brokertest.Patience)
+			defer cancel()
+			c, err := quic.Dial(ctx, addr, o)
+			if err != nil {
+				return nil, err
+			}
+			return likeTCP(c), nil
+		},
+		url: func(addr string) string { return "tls://" + addr }, options: []nats.Option{nats.SetCustomDialer(&quic.Dialer{Options: o, Timeout: soon})},
 	}
 }
 

@@ -65,6 +65,7 @@ type Client struct {
 	inMsgs  int64
 	inBytes int64
 	worked  bool // ops other than PING and PONG were read
+	lanes   []string
 
 	flags     atomic.Uint32
 	grant     atomic.Pointer[grant]
@@ -122,6 +123,7 @@ func (c *Client) begin(s *Settings, full bool) {
 	}
 	c.take(c.m.open(s, c.ep))
 	c.setFlag(flagSecure, c.ep.Secure)
+	c.parser.Lanes = c.conn.TakesLanes()
 	c.configure(s)
 	if t := c.ep.TLS; t != nil && !full {
 		c.awaitTLS(t)
@@ -171,6 +173,7 @@ func (c *Client) info(s *Settings) wire.Info {
 	}
 	i.AuthRequired = s.Auth.Required(c.ep.Name)
 	i.Nonce = c.shake.nonce
+	i.Lanes = c.parser.Lanes
 	i.TLSRequired = c.ep.Secure
 	if t := c.ep.TLS; t != nil {
 		i.TLSRequired, i.TLSAvailable = !t.AllowPlain, t.AllowPlain
@@ -296,6 +299,12 @@ func (c *Client) execute(b *router.Batch, s *Settings, op *wire.Op) error {
 		return c.connect(b, s, op.Arg)
 	case wire.ErrFrom:
 		return c.cut(b, conn.ClientClosed, "")
+	case wire.Lane:
+		if !c.nameLane(string(op.Arg)) {
+			c.sayErr(b, wire.TextInvalidSubject)
+			break
+		}
+		c.ok(b)
 	}
 	return nil
 }
@@ -330,6 +339,7 @@ func (c *Client) Closed(r conn.CloseReason) {
 	c.conn.Unlock()
 	if len(subs) > 0 {
 		subs[0].Account().UnsubscribeAll(subs)
+		endLanes(subs)
 	}
 	c.in.msgs.Store(c.inMsgs)
 	c.in.bytes.Store(c.inBytes)

@@ -147,6 +147,7 @@ func (c *Client) connected(b *router.Batch, s *Settings, o *wire.ConnectOptions,
 	c.setFlag(flagHeaders, headers)
 	c.setFlag(flagNoResponders, o.NoResponders)
 	c.setFlag(flagInfo, o.Protocol >= 1)
+	c.nameLanes(b, o.Lanes)
 	first := !c.has(flagConnected)
 	c.upgradeRequest() // it is let go now
 	c.setFlag(flagConnected, true)
@@ -216,6 +217,7 @@ func (c *Client) leaveSubs(g *grant) {
 	c.conn.Unlock()
 	if len(subs) > 0 {
 		old.acc.UnsubscribeAll(subs)
+		endLanes(subs)
 	}
 }
 

@@ -107,6 +107,7 @@ func (c *Client) regrant(s *Settings, id *auth.Identity) {
 	c.conn.Unlock()
 	if len(gone) > 0 {
 		g.acc.UnsubscribeAll(gone)
+		endLanes(gone)
 	}
 	g.acc.Refiltered()
 	for _, sub := range gone {

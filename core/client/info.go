@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ganglion/core/account"
+	"ganglion/core/auth"
 	"ganglion/core/monitor"
 )
 
@@ -26,9 +27,8 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	if mt := c.meter.Load(); mt != nil {
 		i.Throttled, i.Dropped = mt.throttled.Load(), mt.dropped.Load()
 	}
-	if c.conn.Framed() {
-		i.Type = "websocket"
-	}
+	i.Type = c.transport()
+	i.Path = c.conn.PathStats()
 	if c.has(flagSecure) {
 		if t := c.conn.ConnectionState(); t != nil && t.HandshakeComplete {
 			i.TLSVersion, i.TLSCipher = tlsVersion(t.Version), tls.CipherSuiteName(t.CipherSuite)
@@ -64,6 +64,19 @@ func (c *Client) Info(subs bool) monitor.ConnInfo {
 	i.RTT = i.RTTime.String()
 	i.Uptime, i.Idle = monitor.Uptime(end.Sub(c.start)), monitor.Uptime(max(end.Sub(last), 0))
 	return i
+}
+
+// transport names what the session travels on, as monitoring shows it.
+func (c *Client) transport() string {
+	switch {
+	case c.conn.Framed():
+		return "websocket"
+	case c.ep.Type == auth.TypeQUIC:
+		return "quic"
+	case c.ep.Type == auth.TypeWebTransport:
+		return "webtransport"
+	}
+	return "nats"
 }
 
 // tlsVersion is "1.3" for TLS 1.3, as nats-server shows it.

@@ -185,7 +185,7 @@ func (c *Client) tellStatus(b *router.Batch, reply, hdr []byte) {
 }
 
 func (c *Client) stageStatus(b *router.Batch, sub *account.Subscription, reply, hdr []byte) bool {
-	if sub.Sink != account.Sink(c) {
+	if !c.owns(sub) {
 		return false
 	}
 	m := wire.Msg{Subject: reply, Data: hdr, HdrLen: len(hdr)}

@@ -34,7 +34,7 @@ func (c *Client) subscribe(b *router.Batch, s *Settings, op *wire.Op) {
 			return
 		}
 	}
-	sub := account.NewSubscription(c, subj, queue, string(op.SID))
+	sub := account.NewSubscription(c.sinkFor(subj), subj, queue, string(op.SID))
 	sub.Listener = c.ep.Name
 	c.conn.Lock()
 	if now := c.grant.Load(); now != g { // changed at this moment
@@ -97,6 +97,7 @@ func (c *Client) unsubscribe(b *router.Batch, op *wire.Op) {
 	c.conn.Unlock()
 	if sub != nil {
 		c.Account().Unsubscribe(sub)
+		endLane(sub)
 	}
 	c.ok(b)
 }

@@ -75,6 +75,13 @@ type Conn struct {
 	hold   atomic.Int32
 	unpark chan struct{}
 
+	// Of a connection that waits by itself; see turn.
+	turned   chan bool
+	onlyKept bool
+
+	lane     bool          // only written; see OpenLane
+	together *atomic.Int64 // pending of a connection and its lanes; nil without
+
 	congested atomic.Bool
 	reason    atomic.Uint32
 	pending   atomic.Int64 // copy of out.pending for lock-free looks
@@ -151,11 +158,21 @@ func (c *Conn) fail(r CloseReason) {
 	}
 	o.closed = true
 	c.reason.Store(uint32(r))
+	c.goodbye(r)
+	o.gone = o.gone || c.lane
 	if o.owned && (!r.slow() || o.saidBye) {
 		o.flush = true
 		return
 	}
 	c.dropQueue()
+	if c.lane && !o.owned {
+		c.loop.wg.Add(1)
+		go func() {
+			defer c.loop.wg.Done()
+			c.finish()
+		}()
+		return
+	}
 	c.shutdown()
 }
 

@@ -30,6 +30,8 @@ type Loop struct {
 	scratch sync.Pool // *scratch, of reader goroutines
 	mu      sync.Mutex
 	readers int // numbers given out
+
+	turns turns
 }
 
 // NewLoop starts a Loop.
@@ -39,6 +41,7 @@ func NewLoop(o LoopOptions) (*Loop, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Loop{opts: o, wheel: newWheel(), cancel: cancel}
+	l.turns.jobs, l.turns.max = make(chan *Conn), o.Workers
 	l.scratch.New = func() any { return l.newScratch(readBufferSize / 4) }
 	p, err := newPoller(l)
 	if err != nil {
@@ -143,6 +146,7 @@ func (l *Loop) forget(c *Conn) { l.poll.unwatch(c) }
 func (l *Loop) Close() {
 	l.cancel()
 	l.poll.close()
+	close(l.turns.jobs)
 	l.wg.Wait()
 }
 

@@ -156,14 +156,14 @@ func (o *outbound) push(ch chunk) {
 func (c *Conn) enqueue(x *Buffer) {
 	o := &c.out
 	n := int64(x.Len())
-	if o.pending+n > c.maxPending() {
+	if c.queued()+n > c.maxPending() {
 		c.fail(SlowPending)
 		o.mu.Unlock()
 		return
 	}
 	c.put(x)
 	c.account(n)
-	if o.pending > c.maxPending()/4*3 {
+	if c.queued() > c.maxPending()/4*3 {
 		c.congested.Store(true)
 	}
 	if !o.owned {
@@ -221,8 +221,11 @@ func (c *Conn) account(n int64) {
 	o := &c.out
 	o.pending += n
 	c.pending.Store(o.pending)
+	if c.together != nil {
+		c.together.Add(n)
+	}
 	c.loop.budget.add(n)
-	if n < 0 && o.pending <= c.maxPending()/2 && c.congested.Load() {
+	if n < 0 && c.queued() <= c.maxPending()/2 && c.congested.Load() {
 		c.congested.Store(false)
 	}
 	if has := o.pending > 0; has != o.backlog {

@@ -161,6 +161,10 @@ func (c *Conn) waitLoop(early []byte) {
 		c.readerGone()
 		return
 	}
+	if w, ok := c.pipe.(waiter); ok && len(early) == 0 {
+		c.waitShallow(w)
+		return
+	}
 	s := c.loop.scratch.Get().(*scratch)
 	c.unpark = make(chan struct{}, 1)
 	alive := true
@@ -188,11 +192,16 @@ func (c *Conn) waitLoop(early []byte) {
 			c.readFailed(err)
 			break
 		}
-		if c.pause > 0 {
-			time.Sleep(c.pause) // a stalled producer: its own goroutine waits
-			c.pause = 0
-		}
+		c.stall()
 	}
 	c.loop.scratch.Put(s)
 	c.readerGone()
+}
+
+// stall has the goroutine of a stalled producer wait.
+func (c *Conn) stall() {
+	if c.pause > 0 {
+		time.Sleep(c.pause)
+		c.pause = 0
+	}
 }

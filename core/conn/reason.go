@@ -3,7 +3,8 @@ package conn
 // CloseReason says why a connection ended; its text is what monitoring shows.
 type CloseReason uint8
 
-// The reasons, with nats-server's texts.
+// The reasons, with nats-server's texts. Their numbers are on the wire
+// (listeners/quic): new ones are appended.
 const (
 	NotClosed CloseReason = iota
 	ClientClosed
@@ -32,6 +33,7 @@ const (
 	NoRespNeedsHeaders
 	Kicked
 	RateLimit // ours
+	laneDone  // of a lane whose subscription ended
 	reasons
 )
 
@@ -63,6 +65,7 @@ var reasonText = [reasons]string{
 	NoRespNeedsHeaders: "No Responders Requires Headers",
 	Kicked:             "Kicked",
 	RateLimit:          "Rate Limit Exceeded",
+	laneDone:           "Lane Done",
 }
 
 // String returns nats-server's text for r.

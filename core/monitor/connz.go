@@ -56,7 +56,12 @@ type ConnInfo struct {
 	// Throttled and Dropped, keys of our own, are how often rate limits had the
 	// connection wait, and how many of its messages and SUBs they dropped.
 	Throttled uint64 `json:"throttled,omitempty"`
-	Dropped   uint64 `json:"dropped,omitempty"`
+	// Path, a key of our own, is what the transport knows of the way to a client
+	// over QUIC or WebTransport: its RTT in nanoseconds, packets sent and lost,
+	// migrations to another address, streams of the QUIC connection and lanes of
+	// this one.
+	Path    map[string]int64 `json:"path,omitempty"`
+	Dropped uint64           `json:"dropped,omitempty"`
 
 	RTTime  time.Duration `json:"-"`
 	AllSubs []SubDetail   `json:"-"` // filled when ConnQuery.Subs

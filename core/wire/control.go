@@ -19,6 +19,7 @@ var verbs = [...]struct {
 	{"+ok", OK, false},
 	{"info", InfoOp, true},
 	{"-err", ErrFrom, false},
+	{"lane", Lane, true},
 }
 
 // control parses every verb but the hot ones.
@@ -32,6 +33,9 @@ func (p *Parser) control(b []byte, op *Op) (int, error) {
 	}
 	for i := range verbs {
 		v := &verbs[i]
+		if v.kind == Lane && !p.Lanes {
+			continue
+		}
 		n := prefixFold(b, v.name)
 		if n < len(v.name) {
 			if n == len(b) {

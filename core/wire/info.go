@@ -39,6 +39,7 @@ type Info struct {
 	LameDuck      bool     `json:"ldm,omitempty"`
 	APILevel      int      `json:"api_lvl,omitempty"`
 	XKey          string   `json:"xkey,omitempty"`
+	Lanes         bool     `json:"lanes,omitempty"` // ours, of package listeners/quic
 }
 
 // Append appends the INFO line. The blank before CRLF is as nats-server writes it.
@@ -72,6 +73,8 @@ type ConnectOptions struct {
 	NoResponders bool   `json:"no_responders"`
 	Account      string `json:"account,omitempty"`
 	NewAccount   bool   `json:"new_account,omitempty"`
+	// Lanes are the subjects whose subscriptions want a lane; ours.
+	Lanes []string `json:"lanes,omitempty"`
 }
 
 // ParseConnect reads the argument of CONNECT; fields that are absent have

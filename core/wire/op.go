@@ -16,6 +16,7 @@ const (
 	OK      // +OK from a client: accepted and ignored
 	InfoOp  // INFO from a client: accepted and ignored
 	ErrFrom // -ERR from a client: the peer gives up
+	Lane    // ours, see Parser.Lanes
 )
 
 // String returns the verb as it stands on the wire.
@@ -41,6 +42,8 @@ func (k Kind) String() string {
 		return "INFO"
 	case ErrFrom:
 		return "-ERR"
+	case Lane:
+		return "LANE"
 	}
 	return "none"
 }
@@ -59,7 +62,7 @@ type Op struct {
 	// Max is the second argument of Unsub, 0 where absent or not positive.
 	Max int
 
-	// Arg is the raw argument of Connect, InfoOp and ErrFrom.
+	// Arg is the raw argument of Connect, InfoOp, ErrFrom and Lane.
 	Arg []byte
 }
 

@@ -24,6 +24,8 @@ type Parser struct {
 	// MaxPayload limits the declared size of a message; 0 is DefaultMaxPayload,
 	// negative is no limit.
 	MaxPayload int
+	// Lanes has the verb LANE known, which is of package listeners/quic.
+	Lanes bool
 
 	// skip is set while the rest of a PING, PONG or +OK line is thrown away:
 	// such lines may carry junk of any length, which is never buffered.

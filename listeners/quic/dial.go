@@ -118,10 +118,36 @@ func (s *Session) tls(addr string) *tls.Config {
 	}
 	c.MinVersion = tls.VersionTLS13
 	c.NextProtos = []string{ALPN}
+	if c.ClientSessionCache != nil {
+		c.ClientSessionCache = &singleUse{cache: c.ClientSessionCache}
+	}
 	if c.ServerName == "" {
 		c.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	return c
+}
+
+// singleUse gives each session out once: a ticket that is used twice would let
+// who listens link the connections (RFC 8446, C.4), and quic-go writes to it.
+type singleUse struct {
+	mu    sync.Mutex
+	cache tls.ClientSessionCache
+}
+
+func (u *singleUse) Get(key string) (*tls.ClientSessionState, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s, ok := u.cache.Get(key)
+	if ok {
+		u.cache.Put(key, nil)
+	}
+	return s, ok && s != nil
+}
+
+func (u *singleUse) Put(key string, s *tls.ClientSessionState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.cache.Put(key, s)
 }
 
 func (s *Session) config() *quicgo.Config {
