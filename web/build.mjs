@@ -3,8 +3,8 @@
 //	node build.mjs            write dist
 //	node build.mjs --verify   build in memory; fail when dist is something else
 //
-// nats.js is the NATS client as an ES module of its own. The page imports it, and
-// so may anybody's: import { wsconnect } from "/nats.js".
+// nats.js is the NATS client as an ES module of its own, with src/extra.ts. The
+// page imports it, and so may anybody's: import { connectEdge } from "/nats.js".
 import { build } from "esbuild";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -26,12 +26,12 @@ async function bundle(options) {
   return outputFiles[0].text;
 }
 
-// clientModule exports by name all that the client exports: its package is
-// CommonJS, of which `export *` would export nothing.
+// clientModule exports what we add to the client, and by name all that the client
+// exports: its package is CommonJS, of which `export *` would export nothing.
 async function clientModule() {
   const names = Object.keys(createRequire(import.meta.url)(client)).filter((n) => n !== "__esModule").sort();
   const text = await bundle({
-    stdin: { contents: `export { ${names.join(", ")} } from "${client}";`, resolveDir: here },
+    stdin: { contents: `export * from "./src/extra"; export { ${names.join(", ")} } from "${client}";`, resolveDir: here },
     define: { "process.env.NODE_ENV": '"production"' },
     external: ["crypto"], // tweetnacl asks for it where there is no browser
   });
@@ -52,7 +52,7 @@ async function licenses() {
   return text;
 }
 
-const beside = { name: "client beside", setup: (b) => b.onResolve({ filter: new RegExp(`^${client}$`) }, () => ({ path: "./nats.js", external: true })) };
+const beside = { name: "client beside", setup: (b) => b.onResolve({ filter: new RegExp(`^(${client}|\\./extra)$`) }, () => ({ path: "./nats.js", external: true })) };
 const source = (name) => readFile(path.join(here, "src", name), "utf8");
 
 const files = {

@@ -1,7 +1,11 @@
 // Package web holds the page that the broker serves to browsers, a NATS client
 // over WebSocket, and that client as a module of its own for other pages:
 //
-//	import { wsconnect } from "/nats.js";
+//	import { connectEdge, discover } from "/nats.js";
+//	const nc = await connectEdge({ servers: "wss://edge.example.com", webtransport: discover });
+//
+// connectEdge connects over WebTransport where the broker says in /edge.json that
+// it takes it and where it gets through, over WebSocket otherwise.
 //
 // The sources are in src; `npm ci && npm run build` bundles them into dist, which
 // is committed so that building the broker needs no Node.
@@ -26,8 +30,9 @@ import (
 var dist embed.FS
 
 // policy lets the page load nothing from elsewhere and run nothing inline. It may
-// connect to other brokers: the server is a field of its form.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; " +
+// connect to other brokers: the server is a field of its form, and WebTransport
+// is https: on a port of its own.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' https: ws: wss:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 // types are the content types by extension: the system's table may lack some or
@@ -49,9 +54,18 @@ type asset struct {
 
 // Handler serves the page at "/", its files beside it, and 404 for every other
 // path. It answers GET and HEAD, compresses for those who accept gzip, and lets
-// browsers keep what they revalidate by ETag.
-func Handler() http.Handler {
-	h := handler{}
+// browsers keep what they revalidate by ETag. It is HandlerWith of a broker with
+// nothing to tell.
+func Handler() http.Handler { return HandlerWith(nil) }
+
+// HandlerWith is Handler, with what edge returns as /edge.json. edge is called for
+// each request, by several goroutines at once; nil stands for one that returns the
+// zero Edge.
+func HandlerWith(edge func() Edge) http.Handler {
+	if edge == nil {
+		edge = func() Edge { return Edge{} }
+	}
+	h := handler{edge: edge, assets: map[string]*asset{}}
 	files, err := dist.ReadDir("dist")
 	if err != nil {
 		panic(err) // go:embed would not have compiled
@@ -61,9 +75,9 @@ func Handler() http.Handler {
 		if err != nil {
 			panic(err)
 		}
-		h["/"+f.Name()] = newAsset(f.Name(), data)
+		h.assets["/"+f.Name()] = newAsset(f.Name(), data)
 	}
-	h["/"] = h["/index.html"]
+	h.assets["/"] = h.assets["/index.html"]
 	return h
 }
 
@@ -87,7 +101,10 @@ func compress(data []byte) []byte {
 }
 
 // handler holds the assets by path.
-type handler map[string]*asset
+type handler struct {
+	edge   func() Edge
+	assets map[string]*asset
+}
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hd := w.Header()
@@ -95,13 +112,16 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hd.Set("X-Content-Type-Options", "nosniff")
 	hd.Set("Referrer-Policy", "no-referrer")
 	hd.Set("Cross-Origin-Opener-Policy", "same-origin")
-	a, ok := h[r.URL.Path]
+	a, ok := h.assets[r.URL.Path]
+	known := r.URL.Path == edgePath
 	switch {
-	case !ok:
+	case !ok && !known:
 		http.Error(w, "404 page not found", http.StatusNotFound)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		hd.Set("Allow", "GET, HEAD")
 		http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
+	case known:
+		h.edge().serve(w)
 	default:
 		a.serve(w, r)
 	}

@@ -111,7 +111,7 @@ func TestSecurityHeaders(t *testing.T) {
 			}
 		}
 		csp := h.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self' ws: wss:", "frame-ancestors 'none'"} {
+		for _, want := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self' https: ws: wss:;", "frame-ancestors 'none'"} {
 			if !strings.Contains(csp, want) {
 				t.Errorf("%s: policy lacks %s: %s", path, want, csp)
 			}
@@ -269,7 +269,7 @@ func TestClientExports(t *testing.T) {
 	if at < 0 {
 		t.Fatal("nats.js exports nothing")
 	}
-	for _, name := range []string{"wsconnect", "headers", "createInbox", "nkeyAuthenticator", "credsAuthenticator", "jwtAuthenticator", "NoRespondersError", "deadline"} {
+	for _, name := range []string{"connectEdge", "discover", "transportOf", "OpSplitter", "WebTransportLink", "wsconnect", "headers", "createInbox", "nkeyAuthenticator", "credsAuthenticator", "jwtAuthenticator", "NoRespondersError", "deadline"} {
 		if !regexp.MustCompile(`\bas ` + name + `\b`).MatchString(js[at:]) {
 			t.Errorf("nats.js does not export %s", name)
 		}

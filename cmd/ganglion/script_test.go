@@ -108,6 +108,7 @@ func ports(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("NATS", find("nats"))
 	ts.Setenv("HTTP", find("monitoring"))
 	ts.Setenv("WS", scheme(b)+find("websocket"))
+	ts.Setenv("QUIC", "quic://"+find("quic"))
 	ts.Setenv("LAN", find("lan"))
 	pid := strings.TrimSuffix(names[0][strings.LastIndexByte(names[0], '_')+1:], ".ports")
 	ts.Setenv("PID", pid)

@@ -63,6 +63,8 @@ func layers(nc net.Conn) (f framer, t *TLSConn, base net.Conn) {
 			return f, l, l.record.Conn
 		case wrapper:
 			x = l.NetConn() // a wrapper above frames or TLS is transparent
+		case waiter: // what counts and closes it stays around it; see finish
+			return f, nil, x
 		default:
 			return f, nil, base
 		}

@@ -81,11 +81,10 @@ func newInternalSource(name string, spec Internal, now func() time.Time, log *sl
 	s.hosts = slices.Compact(s.hosts)
 	dir := spec.Storage
 	if dir == "" {
-		d, err := os.UserConfigDir()
-		if err != nil {
-			return nil, fmt.Errorf("internal storage is not set and there is no default: %w", err)
+		var err error
+		if dir, err = defaultStorage(); err != nil {
+			return nil, err
 		}
-		dir = filepath.Join(d, "ganglion", "internal-ca")
 	}
 	r, err := loadRoot(dir, spec.RootLifetime, now(), log)
 	if err != nil {
@@ -97,6 +96,22 @@ func newInternalSource(name string, spec Internal, now func() time.Time, log *sl
 		return nil, err
 	}
 	return s, nil
+}
+
+// defaultStorage is where an internal CA is kept that is told nothing else.
+func defaultStorage() (string, error) {
+	d, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("internal storage is not set and there is no default: %w", err)
+	}
+	return filepath.Join(d, "ganglion", "internal-ca"), nil
+}
+
+// DefaultRoot returns the file that the root of this user's internal CA is in,
+// unless it is kept elsewhere or there is none yet.
+func DefaultRoot() (file string, err error) {
+	dir, err := defaultStorage()
+	return filepath.Join(dir, "root.crt"), err
 }
 
 func (s *internalSource) same(spec *Internal) bool { return reflect.DeepEqual(s.spec, *spec) }

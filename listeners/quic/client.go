@@ -154,12 +154,15 @@ func (c *ClientConn) Close() error {
 		case <-t.C:
 		}
 		t.Stop()
-		c.str.CancelRead(codeNone)
+		c.str.CancelRead(CodeNone)
+		if c.merge != nil {
+			c.merge.stop() // lanes have nobody left to hand on to
+		}
 		if c.own {
 			c.s.Close()
 		}
 		if c.merge != nil {
-			c.merge.stop()
+			c.merge.wg.Wait()
 		}
 	})
 	return nil

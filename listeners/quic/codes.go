@@ -9,11 +9,11 @@ import (
 
 // The codes of doc.go that are the listener's own.
 const (
-	codeNone       = 0x00
-	codePreamble   = 0x01
-	codeTimeout    = 0x02
-	codeRefused    = 0x03
-	codeClosed     = 0x04
+	CodeNone       = 0x00 // closed without anything wrong
+	CodePreamble   = 0x01 // no preamble, or none of this version
+	CodeTimeout    = 0x02 // no preamble, or no stream, in time
+	CodeRefused    = 0x03 // as many connections as there may be
+	CodeClosed     = 0x04 // the listener was closed
 	firstCloseCode = 0x100
 )
 

@@ -51,7 +51,7 @@ func (c *Conn) Wait() error {
 		return err
 	}
 	_, err := c.str.Peek(c.peek[:])
-	c.s.look()
+	c.s.way.Look()
 	return err
 }
 
@@ -76,7 +76,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) Goodbye(code uint64, text string, abrupt bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.code == codeNone {
+	if c.code == CodeNone {
 		c.code, c.text, c.abrupt = code, text, abrupt
 	}
 }
@@ -95,14 +95,14 @@ func (c *Conn) Close() error {
 		} else {
 			c.str.CancelWrite(quicgo.StreamErrorCode(code))
 		}
-		c.s.end(code, text)
+		c.s.linger.End(code, text)
 	})
 	return nil
 }
 
 // CloseNow is Close without regard for what was written.
 func (c *Conn) CloseNow() error {
-	c.Goodbye(codeRefused, "Connection Refused", true)
+	c.Goodbye(CodeRefused, "Connection Refused", true)
 	return c.Close()
 }
 
@@ -154,23 +154,10 @@ func (c *Conn) OpenLane() (net.Conn, error) {
 }
 
 // Path returns what is known of the way to the client.
-func (c *Conn) Path() Path {
-	c.s.look()
-	s := c.s.qc.ConnectionStats()
-	return Path{
-		RTT: s.SmoothedRTT, PacketsSent: s.PacketsSent, PacketsLost: s.PacketsLost, Migrations: c.s.moves.Load(),
-		Streams: int(c.s.streams.Load()), Lanes: int(c.lanes.Load()), Early: c.s.qc.ConnectionState().Used0RTT,
-	}
-}
+func (c *Conn) Path() Path { return c.s.way.Path(c.s.linger.Streams(), int(c.lanes.Load())) }
 
 // PathStats is Path in terms of the standard library (listeners.OpenFunc).
-func (c *Conn) PathStats() map[string]int64 {
-	p := c.Path()
-	return map[string]int64{
-		"rtt": int64(p.RTT), "packets_sent": int64(p.PacketsSent), "packets_lost": int64(p.PacketsLost),
-		"migrations": int64(p.Migrations), "streams": int64(p.Streams), "lanes": int64(p.Lanes),
-	}
-}
+func (c *Conn) PathStats() map[string]int64 { return c.Path().Stats() }
 
 // lane is a unidirectional stream of a connection.
 type lane struct {

@@ -230,7 +230,7 @@ func (s *Session) open(ctx context.Context, qc *quicgo.Conn) (*ClientConn, error
 	c := &ClientConn{s: s, qc: qc, str: str, ended: make(chan struct{})}
 	if len(s.opts.Lanes) > 0 {
 		if err := s.number(c); err != nil {
-			str.CancelWrite(codeNone)
+			str.CancelWrite(CodeNone)
 			return nil, err
 		}
 	}
@@ -247,7 +247,7 @@ func (s *Session) open(ctx context.Context, qc *quicgo.Conn) (*ClientConn, error
 		return nil, fmt.Errorf("quic: %w", context.Cause(qc.Context()))
 	case <-ctx.Done():
 		s.forget(c)
-		str.CancelWrite(codeNone)
+		str.CancelWrite(CodeNone)
 		return nil, fmt.Errorf("quic: handshake: %w", ctx.Err())
 	}
 	if _, err := str.Write(nil); errors.Is(err, quicgo.Err0RTTRejected) {
@@ -319,9 +319,12 @@ func (s *Session) serveLane(str *quicgo.ReceiveStream) {
 	s.mu.Lock()
 	c := s.numbers[n]
 	s.mu.Unlock()
-	if err != nil || c == nil || !c.merge.lane(str) {
-		str.CancelRead(codePreamble)
+	if err != nil || c == nil {
+		str.CancelRead(CodePreamble)
+		return
 	}
+	c.merge.pump(str)
+	str.CancelRead(CodeNone)
 }
 
 // Migrate moves s to another local socket, e.g. one of a network that has just
@@ -364,7 +367,7 @@ func (s *Session) Migrate(ctx context.Context, pc net.PacketConn) error {
 }
 
 // Close closes the QUIC connection and all that travels on it.
-func (s *Session) Close() error { return s.closeWith(codeNone, "") }
+func (s *Session) Close() error { return s.closeWith(CodeNone, "") }
 
 func (s *Session) closeWith(code uint64, text string) error {
 	s.mu.Lock()

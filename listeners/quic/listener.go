@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	quicgo "github.com/quic-go/quic-go"
@@ -40,15 +39,6 @@ func OpenPort(ctx context.Context, host string, port int, o Options) (*Port, err
 	}
 	return NewPort(pc, o)
 }
-
-// lingering is how long a QUIC connection without a stream is kept: one that the
-// client ended may be wanted again, one that the server ended has but to deliver
-// its last words.
-const (
-	lingerIdle  = 10 * time.Second
-	lingerEnded = time.Second
-	lingerMin   = 20 * time.Millisecond
-)
 
 // Listener accepts NATS connections on a Port. Create it with Listen.
 type Listener struct {
@@ -108,7 +98,7 @@ func (l *Listener) Close() error {
 		}
 		l.mu.Unlock()
 		for _, s := range ss {
-			s.wake()
+			s.linger.Wake()
 		}
 		if len(ss) == 0 {
 			l.last()
@@ -126,23 +116,16 @@ func (l *Listener) last() {
 
 // session is a QUIC connection of a client.
 type session struct {
-	l       *Listener
-	qc      *quicgo.Conn
-	remote  atomic.Pointer[net.Addr] // as last seen
-	moves   atomic.Uint64
-	streams atomic.Int32
-
-	mu     sync.Mutex
-	linger *time.Timer
-	code   uint64 // of the NATS connection that ended last
-	text   string
+	l      *Listener
+	qc     *quicgo.Conn
+	way    *Way
+	linger *Linger
 }
 
 // serve accepts the streams of qc until it ends.
 func (l *Listener) serve(qc *quicgo.Conn) {
-	s := &session{l: l, qc: qc}
-	addr := qc.RemoteAddr()
-	s.remote.Store(&addr)
+	s := &session{l: l, qc: qc, way: l.port.Watch(qc)}
+	s.linger = NewLinger(l.done, qc, s.expire)
 	l.mu.Lock()
 	closed := l.closed
 	if !closed {
@@ -152,17 +135,16 @@ func (l *Listener) serve(qc *quicgo.Conn) {
 	if closed {
 		return
 	}
-	s.idle(2 * l.port.opts.HandshakeTimeout)
+	s.linger.Idle(2 * l.port.opts.HandshakeTimeout)
 	for {
 		str, err := qc.AcceptStream(context.Background())
 		if err != nil {
 			break
 		}
-		s.begin()
+		s.linger.Begin()
 		go s.greet(str)
 	}
-	s.stop()
-	l.port.migrations.Add(s.moves.Load())
+	s.linger.Stop()
 	l.mu.Lock()
 	delete(l.sessions, s)
 	last := l.closed && len(l.sessions) == 0
@@ -179,9 +161,9 @@ func (s *session) greet(str *quicgo.Stream) {
 	pre, err := ReadPreamble(str)
 	if err != nil {
 		s.l.port.odd.Add(1)
-		code := uint64(codePreamble)
+		code := uint64(CodePreamble)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			code = codeTimeout
+			code = CodeTimeout
 		}
 		o.Logger.Debug("quic stream refused", "remote", s.qc.RemoteAddr(), "reason", err)
 		s.drop(str, code, err.Error())
@@ -192,103 +174,18 @@ func (s *session) greet(str *quicgo.Stream) {
 	select {
 	case s.l.conns <- c:
 	case <-s.l.done:
-		s.drop(str, codeClosed, "Listener Closed")
+		s.drop(str, CodeClosed, "Listener Closed")
 	case <-s.qc.Context().Done():
-		s.drop(str, codeNone, "")
+		s.drop(str, CodeNone, "")
 	}
 }
 
 func (s *session) drop(str *quicgo.Stream, code uint64, text string) {
 	str.CancelRead(quicgo.StreamErrorCode(code))
 	str.CancelWrite(quicgo.StreamErrorCode(code))
-	s.end(code, text)
+	s.linger.End(code, text)
 }
 
-// begin counts a stream.
-func (s *session) begin() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.streams.Add(1)
-	if s.linger != nil {
-		s.linger.Stop()
-	}
-}
-
-// end counts a stream that ended for the reason given.
-func (s *session) end(code uint64, text string) {
-	s.mu.Lock()
-	s.code, s.text = code, text
-	s.streams.Add(-1)
-	s.mu.Unlock()
-	s.wake()
-}
-
-// wake has s end soon if it has no stream.
-func (s *session) wake() {
-	s.mu.Lock()
-	left, code := s.streams.Load(), s.code
-	s.mu.Unlock()
-	if left > 0 {
-		return
-	}
-	d := lingerIdle
-	select {
-	case <-s.l.done: // what was sent last needs a round trip, and perhaps another
-		d = max(3*s.qc.ConnectionStats().SmoothedRTT, lingerMin)
-	default:
-		if code != codeNone {
-			d = lingerEnded
-		}
-	}
-	s.idle(d)
-}
-
-// idle ends s after d, unless a stream comes.
-func (s *session) idle(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.linger == nil {
-		s.linger = time.AfterFunc(d, s.expire)
-		return
-	}
-	s.linger.Reset(d)
-}
-
-func (s *session) expire() {
-	s.mu.Lock()
-	left, code, text := s.streams.Load(), s.code, s.text
-	s.mu.Unlock()
-	if left > 0 {
-		return
-	}
-	if code == codeNone && text == "" {
-		select {
-		case <-s.l.done:
-			code, text = codeClosed, "Listener Closed"
-		default:
-			code, text = codeTimeout, "No Stream"
-		}
-	}
+func (s *session) expire(code uint64, text string) {
 	s.qc.CloseWithError(quicgo.ApplicationErrorCode(code), text)
-}
-
-func (s *session) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.linger != nil {
-		s.linger.Stop()
-	}
-}
-
-// look notes a change of the client's address.
-func (s *session) look() net.Addr {
-	now := s.qc.RemoteAddr()
-	if old := s.remote.Load(); *old != now {
-		moved := (*old).String() != now.String()
-		if s.remote.CompareAndSwap(old, &now) && moved {
-			s.moves.Add(1)
-			s.l.port.opts.Logger.Debug("quic connection migrated", "from", *old, "to", now)
-		}
-	}
-	return now
 }

@@ -98,17 +98,6 @@ func (m *merger) read(r io.Reader) {
 	})
 }
 
-// lane takes ops from r until it ends; false when m has stopped.
-func (m *merger) lane(r io.Reader) bool {
-	select {
-	case <-m.done:
-		return false
-	default:
-	}
-	m.pump(r)
-	return true
-}
-
 // pump hands on the whole ops of r, and returns its error.
 func (m *merger) pump(r io.Reader) error {
 	var buf []byte
@@ -149,6 +138,11 @@ func (m *merger) Read(p []byte) (int, error) {
 		select {
 		case <-expired:
 			return 0, os.ErrDeadlineExceeded
+		default:
+		}
+		select {
+		case m.rest = <-m.ops: // before the end of the connection's own stream
+			continue
 		default:
 		}
 		select {
@@ -195,12 +189,13 @@ func (m *merger) setDeadline(t time.Time) {
 // drain throws away what still comes and calls over when nothing does.
 func (m *merger) drain(over func()) {
 	m.wg.Go(func() {
+		ended := m.main
 		for {
 			select {
 			case <-m.ops:
-			case <-m.main:
+			case <-ended:
 				over()
-				return
+				ended = nil // lanes may still have something
 			case <-m.done:
 				return
 			}
@@ -208,9 +203,5 @@ func (m *merger) drain(over func()) {
 	})
 }
 
-// stop ends m and waits for its goroutines; their streams must have been
-// cancelled.
-func (m *merger) stop() {
-	m.once.Do(func() { close(m.done) })
-	m.wg.Wait()
-}
+// stop ends m. Its goroutines end with their streams.
+func (m *merger) stop() { m.once.Do(func() { close(m.done) }) }

@@ -31,7 +31,8 @@ type Port struct {
 	conns, handshakes           atomic.Int64
 	accepted, refused, retried  atomic.Uint64
 	failed, resumed, early, odd atomic.Uint64
-	migrations, lost, sent      atomic.Uint64 // of connections that ended
+	migrations                  atomic.Uint64
+	lost, sent                  atomic.Uint64 // of connections that ended
 
 	mu     sync.Mutex
 	serves map[string]func(*quicgo.Conn) // by ALPN
@@ -73,6 +74,9 @@ func NewPort(pc net.PacketConn, o Options) (*Port, error) {
 
 // Addr returns the address listened on.
 func (p *Port) Addr() net.Addr { return p.pc.LocalAddr() }
+
+// Datagrams reports whether the port offers QUIC datagrams (Options.Datagrams).
+func (p *Port) Datagrams() bool { return p.opts.Datagrams }
 
 // Serve has f serve the connections that ask for alpn. f is called on a goroutine
 // of its own, possibly before the handshake is complete; the connection is closed
@@ -204,7 +208,7 @@ func (p *Port) run(qc *quicgo.Conn, f func(*quicgo.Conn)) {
 	select {
 	case <-qc.Context().Done():
 	default:
-		qc.CloseWithError(codeClosed, "Listener Closed")
+		qc.CloseWithError(CodeClosed, "Listener Closed")
 	}
 	s := qc.ConnectionStats()
 	p.lost.Add(s.PacketsLost)
@@ -252,7 +256,7 @@ func (p *Port) shut() error {
 	}
 	p.mu.Unlock()
 	for _, qc := range open {
-		qc.CloseWithError(codeClosed, "Listener Closed")
+		qc.CloseWithError(CodeClosed, "Listener Closed")
 	}
 	err := errors.Join(p.transport.Close(), p.pc.Close())
 	p.wg.Wait()

@@ -348,17 +348,17 @@ func TestRefusals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ends(t, qc, codeTimeout)
+		ends(t, qc, CodeTimeout)
 	})
 	for name, p := range map[string]struct {
 		text string
 		code uint64
 	}{
-		"no preamble":    {"CONNECT {}\r\n", codePreamble},
-		"half of it":     {"NAT", codeTimeout},
-		"version":        {"NATS\x09\x00", codePreamble},
-		"flags":          {"NATS\x01\xfe", codePreamble},
-		"without number": {"NATS\x01\x01", codeTimeout},
+		"no preamble":    {"CONNECT {}\r\n", CodePreamble},
+		"half of it":     {"NAT", CodeTimeout},
+		"version":        {"NATS\x09\x00", CodePreamble},
+		"flags":          {"NATS\x01\xfe", CodePreamble},
+		"without number": {"NATS\x01\x01", CodeTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			qc, err := raw(t, ALPN)

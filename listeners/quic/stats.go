@@ -1,7 +1,5 @@
 package quic
 
-import "time"
-
 // Stats are counters of a Port.
 type Stats struct {
 	Conns, Handshakes        int    // open, and of these in their handshake
@@ -28,13 +26,4 @@ func (p *Port) Stats() Stats {
 		s.PacketsLost += c.PacketsLost
 	}
 	return s
-}
-
-// Path is what is known of the way to a client, for monitoring.
-type Path struct {
-	RTT                      time.Duration // smoothed
-	PacketsSent, PacketsLost uint64
-	Migrations               uint64
-	Streams, Lanes           int // open, of the QUIC connection; of the NATS connection
-	Early                    bool
 }

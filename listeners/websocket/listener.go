@@ -27,8 +27,8 @@ func Opener(o Options) (listeners.OpenFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := newOrigins(o.SameOrigin, o.AllowedOrigins); err != nil {
-		return nil, err
+	if _, err := listeners.NewOrigins(o.SameOrigin, o.AllowedOrigins); err != nil {
+		return nil, fmt.Errorf("websocket: %w", err)
 	}
 	return func(ctx context.Context, c listeners.Config) (net.Listener, error) {
 		addr := net.JoinHostPort(c.Host, strconv.Itoa(c.Port))
@@ -55,7 +55,7 @@ type Listener struct {
 // settings are options in the form in which requests need them.
 type settings struct {
 	Options
-	origins *origins
+	origins *listeners.Origins
 }
 
 // Listen serves WebSocket on the connections of ln, which it owns.
@@ -88,9 +88,9 @@ func (l *Listener) Set(o Options) error {
 	if err != nil {
 		return err
 	}
-	os, err := newOrigins(o.SameOrigin, o.AllowedOrigins)
+	os, err := listeners.NewOrigins(o.SameOrigin, o.AllowedOrigins)
 	if err != nil {
-		return err
+		return fmt.Errorf("websocket: %w", err)
 	}
 	l.opts.Store(&settings{o, os})
 	return nil
@@ -181,7 +181,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound)
 		return
 	}
-	if err := s.origins.check(r, s.Secure != nil); err != nil {
+	if err := s.origins.Check(r, s.Secure != nil); err != nil {
 		s.Logger.Info("websocket refused", "remote", r.RemoteAddr, "reason", err)
 		refuse(w, http.StatusForbidden)
 		return

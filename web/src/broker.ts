@@ -1,5 +1,6 @@
 // The page's connection to the broker.
-import { AuthorizationError, wsconnect, type NatsConnection, type Stats } from "@nats-io/nats-core";
+import { AuthorizationError, type NatsConnection, type Stats } from "@nats-io/nats-core";
+import { connectEdge, discover, transportOf, type TransportName } from "./extra";
 
 export type State = "connecting" | "connected" | "reconnecting" | "disconnected";
 
@@ -48,6 +49,11 @@ export class Broker {
     return this.#nc;
   }
 
+  /** transport is what the connection travels over. */
+  get transport(): TransportName | undefined {
+    return this.#nc && transportOf(this.#nc);
+  }
+
   get connected(): boolean {
     return this.#state === "connected";
   }
@@ -84,10 +90,13 @@ export class Broker {
   async #try(login: Login, attempt: number): Promise<void> {
     let nc: NatsConnection;
     try {
-      nc = await wsconnect({
-        servers: login.server || origin(), name: "Ganglion page", ignoreClusterUpdates: true,
+      const server = login.server || origin();
+      nc = await connectEdge({
+        servers: server, name: "Ganglion page", ignoreClusterUpdates: true,
         maxReconnectAttempts: -1, reconnectTimeWait: reconnectWait, timeout: 10_000, pingInterval: 20_000,
         ...(login.user ? { user: login.user, pass: login.password } : {}), ...(login.token ? { token: login.token } : {}),
+        // The policy of this page lets it ask its own broker, and others over TLS.
+        ...(server === origin() || server.startsWith("wss:") ? { webtransport: discover } : {}),
       });
     } catch (err) {
       if (attempt !== this.#attempt) return;

@@ -12,6 +12,7 @@ import { Subs } from "./subs";
 import { themeButton } from "./theme";
 
 const names: Record<State, string> = { connecting: "Connecting", connected: "Connected", reconnecting: "Reconnecting", disconnected: "Disconnected" };
+const transports = { webtransport: "WebTransport", websocket: "WebSocket" };
 const input = (id: string): HTMLInputElement => byId<HTMLInputElement>(id);
 
 themeButton(byId("theme"), byId("theme-name"));
@@ -73,6 +74,7 @@ function showServer(nc: NatsConnection | undefined): void {
   setText(byId("fact-server"), name);
   byId("fact-server").title = info ? `${name}, id ${info.server_id}` : "";
   setText(byId("fact-version"), info?.version ?? "–");
+  setText(byId("fact-transport"), info && broker.transport ? transports[broker.transport] : "–");
   if (!info) setText(byId("fact-rtt"), "–");
   else void measure();
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go"
+
+	"ganglion/listeners/quic"
 )
 
 // Commands are the names of the tools.
@@ -30,15 +32,19 @@ func Is(name string) bool {
 
 // connection is the flags that every tool has.
 type connection struct {
-	Server   string        `short:"s" default:"nats://localhost:4222" env:"NATS_URL" help:"Server to connect to."`
+	Server   string        `short:"s" default:"nats://localhost:4222" env:"NATS_URL" help:"Server to connect to: nats, tls, ws, wss or quic://host:port."`
 	User     string        `help:"User name, or a token without --password."`
 	Password string        `help:"Password of --user."`
 	TLSCA    string        `name:"tlsca" help:"PEM file of the CA that signed the server's certificate."`
 	TLSCert  string        `name:"tlscert" help:"PEM file of a certificate to show to the server."`
 	TLSKey   string        `name:"tlskey" help:"PEM file of its key."`
 	TLSFirst bool          `name:"tlsfirst" help:"Begin with TLS, before the server says anything."`
+	Lane     []string      `help:"Over QUIC, deliver subscriptions within this subject on streams of their own."`
+	Share    int           `default:"1" help:"Over QUIC, how many connections share one QUIC connection."`
 	Name     string        `default:"ganglion-cli" help:"Name of the connection."`
 	Timeout  time.Duration `default:"5s" help:"How long to wait for the server and for replies."`
+
+	dialer *quic.Dialer // of the first connect
 }
 
 func (c *connection) connect(env *environment, opts ...nats.Option) (*nats.Conn, error) {
@@ -60,7 +66,17 @@ func (c *connection) connect(env *environment, opts ...nats.Option) (*nats.Conn,
 	if c.TLSFirst {
 		opts = append(opts, nats.TLSHandshakeFirst())
 	}
-	nc, err := nats.Connect(c.Server, opts...)
+	server := c.Server
+	if strings.HasPrefix(server, quicScheme) {
+		s, more, err := c.overQUIC()
+		if err != nil {
+			return nil, err
+		}
+		server, opts = s, append(opts, more...)
+	} else if len(c.Lane) > 0 {
+		return nil, fmt.Errorf("--lane goes with a server quic://host:port, not %s", c.Server)
+	}
+	nc, err := nats.Connect(server, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to %s: %w; is a server running there? (-s names another)", c.Server, err)
 	}

@@ -36,8 +36,11 @@ type Config struct {
 	// TLS is of the client listener and the https monitoring port.
 	TLS TLS
 	// AllowNonTLS lets clients stay without TLS.
-	AllowNonTLS bool
-	WebSocket   WebSocket
+	AllowNonTLS  bool
+	WebSocket    WebSocket
+	QUIC         QUIC
+	WebTransport WebTransport
+	QUICByFlag   bool // QUIC is of --quic
 	// ProxyProtocol has the client listener expect a PROXY header; ProxyFrom,
 	// if any, only from those networks.
 	ProxyProtocol bool

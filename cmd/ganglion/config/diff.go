@@ -18,6 +18,8 @@ type Change struct {
 var fixed = map[string]bool{
 	"Host": true, "Port": true, "HTTPHost": true, "HTTPPort": true, "HTTPBasePath": true, "ProfPort": true,
 	"HTTPSPort": true, "Monitor.Certificate": true, "WebSocket.On": true, "WebSocket.Host": true, "WebSocket.Port": true, "WebSocket.HandshakeTimeout": true,
+	"QUIC.On": true, "QUIC.Host": true, "QUIC.Port": true, "QUIC.MaxConns": true, "QUIC.MaxStreams": true, "QUIC.MaxHandshakes": true, "QUIC.RetryRate": true,
+	"QUIC.MaxLanes": true, "QUIC.HandshakeTimeout": true, "QUIC.IdleTimeout": true, "QUIC.KeepAlive": true, "QUIC.NoEarlyData": true, "QUICByFlag": true, "WebTransport.On": true,
 	"ProxyProtocol": true, "ProxyFrom": true, "Domain": true, "WSSPort": true, "ACMEPort": true,
 	"PortsFileDir": true, "Broker.ServerName": true, "Plugins.On": true, "Plugins.Metering": true, "Plugins.CacheDir": true, "Broker.MaxClosed": true,
 }
@@ -26,6 +28,8 @@ var fixed = map[string]bool{
 var secret = map[string]bool{
 	"Broker.Auth.Password": true, "Broker.Auth.Token": true, "Broker.Auth.Users": true, "Broker.Auth.Listeners": true, "Broker.Auth.DefaultSentinel": true,
 	"WebSocket.Auth.Password": true, "WebSocket.Auth.Token": true, "WebSocket.Auth.User": true,
+	"QUIC.Auth.Password": true, "QUIC.Auth.Token": true, "QUIC.Auth.User": true,
+	"WebTransport.Auth.Password": true, "WebTransport.Auth.Token": true, "WebTransport.Auth.User": true,
 	"Monitor.Password": true, "Operator.Tokens": true, "Operator.Preload": true, "Broker.Accounts": true, "Plugins.Configure": true,
 }
 

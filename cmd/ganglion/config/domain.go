@@ -15,8 +15,8 @@ const (
 )
 
 // applyDomain fills in what --domain means: TLS on the client port, and wss with
-// the page on 443, under a certificate from an ACME CA that is asked through 443
-// and 80. What the file says of tls and websocket stands.
+// the page on 443, and QUIC and WebTransport on its UDP port, under a certificate from an ACME CA
+// that is asked through 443 and 80. What the file says of tls and websocket stands.
 func (c *Config) applyDomain() error {
 	if strings.ContainsAny(c.Domain, "/: ") || !strings.Contains(c.Domain, ".") {
 		return fmt.Errorf("config: domain %q is no host name; write e.g. edge.example.com", c.Domain)
@@ -33,6 +33,10 @@ func (c *Config) applyDomain() error {
 	}
 	if !c.WebSocket.On {
 		c.WebSocket = WebSocket{On: true, Host: "0.0.0.0", Port: c.WSSPort, TLS: own}
+	}
+	if !c.QUIC.On {
+		c.QUIC = QUIC{On: true, Host: "0.0.0.0", Port: c.WSSPort, TLS: own}
+		c.WebTransport.On = true
 	}
 	return nil
 }

@@ -91,6 +91,9 @@ func (c *Config) finish() error {
 			return err
 		}
 	}
+	if err := c.finishQUIC(); err != nil {
+		return err
+	}
 	if c.TLS.On && c.Broker.Auth.Timeout == 0 {
 		// As nats-server does: the handshake comes out of the same time.
 		c.Broker.Auth.Timeout = cmp.Or(c.TLS.Timeout, broker.DefaultTLSTimeout) + time.Second
@@ -103,6 +106,10 @@ func (c *Config) finish() error {
 		return fmt.Errorf("config: proxy_protocol_from needs proxy_protocol: true; add it")
 	case limited && !c.WebSocket.On:
 		return fmt.Errorf("config: listeners.websocket limits a listener that is not there; add a websocket { } block")
+	case c.limits(ListenerQUIC) && !c.QUIC.On:
+		return fmt.Errorf("config: listeners.quic limits a listener that is not there; add a quic { } block")
+	case c.limits(ListenerWebTransport) && !c.WebTransport.On:
+		return fmt.Errorf("config: listeners.webtransport limits a listener that is not there; add a webtransport { } block")
 	case c.Email != "" && c.Domain == "":
 		return fmt.Errorf("config: --email %s goes with --domain; add that", c.Email)
 	case c.WSSPort != 0 && c.Domain == "":
@@ -190,8 +197,9 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 	fs.StringVar(&c.Broker.Auth.Password, "pass", c.Broker.Auth.Password, "")
 	fs.StringVar(&c.Broker.Auth.Token, "auth", c.Broker.Auth.Token, "")
 	fs.IntVar(&c.ProfPort, "profile", c.ProfPort, "")
-	var ws int
+	var ws, quic int
 	fs.IntVar(&ws, "ws", 0, "")
+	fs.IntVar(&quic, "quic", 0, "")
 	fs.StringVar(&c.Domain, "domain", c.Domain, "")
 	fs.StringVar(&c.Email, "email", c.Email, "")
 	fs.IntVar(&c.WSSPort, "https-port", c.WSSPort, "")
@@ -220,6 +228,13 @@ func (cmd *Command) scan(args []string, w io.Writer, c *Config) (string, error) 
 	if ws != 0 {
 		// A page of another site must not reach a broker that asks for nothing.
 		c.WebSocket = WebSocket{On: true, Host: c.Host, Port: ws, NoTLS: true, SameOrigin: true}
+	}
+	if quic != 0 {
+		c.QUICByFlag = true
+		c.QUIC.On, c.QUIC.Host, c.QUIC.Port = true, c.Host, quic
+		if !c.WebTransport.On {
+			c.WebTransport = WebTransport{On: true, SameOrigin: c.WebSocket.SameOrigin}
+		}
 	}
 	c.Log.Debug = c.Log.Debug || dv || dvv
 	c.Log.Trace = c.Log.Trace || dv || dvv || vv

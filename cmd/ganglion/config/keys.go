@@ -81,6 +81,8 @@ var topKeys = map[string]key{
 
 	"tls":                 tlsBlock(func(c *Config) *TLS { return &c.TLS }),
 	"allow_non_tls":       boolean(func(c *Config) *bool { return &c.AllowNonTLS }),
+	"quic":                quicBlock,         // ours
+	"webtransport":        webTransportBlock, // ours
 	"websocket":           websocketBlock,
 	"ws":                  websocketBlock,
 	"proxy_protocol":      boolean(func(c *Config) *bool { return &c.ProxyProtocol }),
@@ -106,7 +108,7 @@ var topKeys = map[string]key{
 	"cluster":                  nil, "gateway": nil, "leafnodes": nil, "leaf": nil, "store_dir": nil,
 	"mqtt": nil,
 	// Blocks of ours that are announced and not built yet.
-	"quic": nil, "webtransport": nil, "console": nil, "prometheus": nil,
+	"console": nil, "prometheus": nil,
 }
 
 // authKeys are the keys of authorization { }.

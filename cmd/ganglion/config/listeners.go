@@ -29,6 +29,21 @@ const (
 	ListenerWebSocket = "websocket"
 )
 
+// BuiltIn reports whether the listener name has a block of its own elsewhere.
+func BuiltIn(name string) bool {
+	switch name {
+	case ListenerTCP, ListenerWebSocket, ListenerQUIC, ListenerWebTransport:
+		return true
+	}
+	return false
+}
+
+// limits reports whether listeners { } says something of the listener name.
+func (c *Config) limits(name string) bool {
+	_, ok := c.Listeners[name]
+	return ok
+}
+
 // listenersBlock reads listeners { NAME { ... } }.
 func listenersBlock(c *Config, name string, t token, v any) error {
 	m, ok := v.(map[string]any)
@@ -49,7 +64,7 @@ func listenersBlock(c *Config, name string, t token, v any) error {
 		if len(l.ProxyFrom) > 0 && !l.ProxyProtocol {
 			return errorAt(et, "%s has proxy_protocol_from without proxy_protocol; add proxy_protocol: true", full)
 		}
-		if n != ListenerTCP && n != ListenerWebSocket {
+		if !BuiltIn(n) {
 			switch {
 			case l.Path != "" && (l.Port != 0 || l.ProxyProtocol):
 				return errorAt(et, "%s has a path beside listen or proxy_protocol; keep one of them", full)
@@ -73,7 +88,8 @@ func listenerKeys(name string, l *Listener) map[string]key {
 		"accept_rate":                 integer(func(c *Config) *int { return &at(c).AcceptRate }, 1),
 		"max_handshakes":              integer(func(c *Config) *int { return &at(c).MaxHandshakes }, 1),
 	}
-	if name == ListenerWebSocket {
+	switch name {
+	case ListenerWebSocket, ListenerQUIC, ListenerWebTransport:
 		return keys
 	}
 	keys["proxy_protocol"] = boolean(func(c *Config) *bool { return &at(c).ProxyProtocol })

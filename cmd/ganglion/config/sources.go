@@ -37,6 +37,9 @@ func (c *Config) Sources() map[string]certs.Source {
 	if c.WebSocketSource() == SourceWebSocket {
 		add(SourceWebSocket, &c.WebSocket.TLS)
 	}
+	if c.QUICSource() == SourceQUIC {
+		add(SourceQUIC, &c.QUIC.TLS)
+	}
 	for name, l := range c.Listeners {
 		add(name, &l.TLS)
 	}

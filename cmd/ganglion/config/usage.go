@@ -11,7 +11,9 @@ Server:
     -P, --pid FILE                   write the process id to FILE
     -m, --http_port PORT             monitoring: /varz /connz /subsz /healthz /metrics
         --ws PORT                    WebSocket without TLS, and a page to try it; same origin only
-        --plugins DIR            where plugins (*.wasm) are dropped; ./plugins if it exists
+        --quic PORT                  QUIC and WebTransport on this UDP port, with the TLS of the
+                                     client port, or of a CA of our own
+        --plugins DIR                where plugins (*.wasm) are dropped; ./plugins if it exists
     -ms, --https_port PORT           monitoring under TLS
     -c, --config FILE                configuration file
     -t                               check the configuration and exit

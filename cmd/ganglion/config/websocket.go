@@ -86,7 +86,7 @@ func websocketBlock(c *Config, name string, t token, v any) error {
 		return errorAt(t, "%s has both tls and no_tls; keep one of them", name)
 	}
 	if c.WebSocket.Auth != (auth.Listener{}) {
-		c.Broker.Auth.Listeners = map[string]auth.Listener{ListenerWebSocket: c.WebSocket.Auth}
+		c.setListenerAuth(ListenerWebSocket, c.WebSocket.Auth)
 	}
 	return nil
 }

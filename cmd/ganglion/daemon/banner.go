@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 
+	"ganglion/listeners/quic"
 	"ganglion/listeners/websocket"
 )
 
@@ -25,6 +26,11 @@ func (d *Daemon) Banner(w io.Writer) {
 		fmt.Fprintf(w, "  Monitoring:          http://%s\n", net.JoinHostPort("localhost", strconv.Itoa(d.httpLn.Addr().(*net.TCPAddr).Port)))
 	}
 	for i, l := range d.set {
+		if l.Kind == quic.Kind {
+			if p, ok := portOf(l.Addr()); ok {
+				fmt.Fprintf(w, "  Devices:             quic://%s\n", net.JoinHostPort(host, strconv.Itoa(p)))
+			}
+		}
 		if l.Kind != websocket.Kind {
 			continue
 		}

@@ -19,7 +19,9 @@ import (
 	"ganglion/core/monitor"
 	"ganglion/listeners"
 	"ganglion/listeners/certs"
+	"ganglion/listeners/quic"
 	"ganglion/listeners/websocket"
+	"ganglion/listeners/webtransport"
 	"ganglion/plugins"
 	"ganglion/plugins/wasm"
 )
@@ -48,13 +50,15 @@ type Daemon struct {
 	certs   *certs.Manager
 	set     listeners.Set
 	// endpoints are those of set, in its order.
-	webSocket *websocket.Listener // nil for none
-	http      []*http.Server
-	httpLn    net.Listener
-	httpsLn   net.Listener
-	ports     string // file written to ports_file_dir
-	pid       string // pid file
-	serving   sync.WaitGroup
+	webSocket    *websocket.Listener // nil for none
+	quic         *quic.Port          // nil for none
+	webTransport *webtransport.Listener
+	http         []*http.Server
+	httpLn       net.Listener
+	httpsLn      net.Listener
+	ports        string // file written to ports_file_dir
+	pid          string // pid file
+	serving      sync.WaitGroup
 }
 
 // Start starts everything that cmd's configuration names, or nothing. version
@@ -69,6 +73,7 @@ func Start(ctx context.Context, cmd *config.Command, version, commit string) (*D
 	}
 	if err := d.start(ctx); err != nil {
 		d.cleanUp()
+		d.closeQUIC()
 		d.log.Close()
 		return nil, err
 	}
@@ -177,6 +182,9 @@ func (d *Daemon) startHTTP() error {
 func (d *Daemon) monitor(ln net.Listener) http.Handler {
 	c := d.config
 	h := d.broker.Monitor(monitor.Options{BasePath: c.HTTPBasePath, Host: c.HTTPHost, Port: ln.Addr().(*net.TCPAddr).Port, Complete: d.complete, Authorize: d.mayMonitor})
+	if d.quic != nil {
+		h.Register(d.quicSamples)
+	}
 	if d.plugins != nil {
 		h.Mount("/pluginz", http.HandlerFunc(d.pluginz))
 		h.Register(d.pluginSamples)
@@ -226,6 +234,7 @@ func (d *Daemon) Stop() {
 	if err := d.broker.Shutdown(ctx); err != nil {
 		d.log.Warn("shutdown was not clean", "error", err)
 	}
+	d.closeQUIC()
 	d.closePlugins()
 	d.serving.Wait()
 	d.log.Info("Server Exiting..")

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"ganglion/listeners/quic"
 	"ganglion/listeners/websocket"
+	"ganglion/listeners/webtransport"
 )
 
 // writeFiles writes the pid file and the ports file.
@@ -31,19 +33,22 @@ func (d *Daemon) writeFiles(addr *net.TCPAddr) error {
 		ports["monitoring"] = append(ports["monitoring"], urls("https", c.HTTPHost, d.httpsLn.Addr().(*net.TCPAddr).Port)...)
 	}
 	for i, l := range d.set {
-		a, ok := l.Addr().(*net.TCPAddr)
+		a, ok := portOf(l.Addr())
 		switch {
 		case i == 0 || !ok:
 			continue
+		case l.Kind == quic.Kind || l.Kind == webtransport.Kind:
+			ports[l.Name] = urls(map[string]string{quic.Kind: "quic", webtransport.Kind: "https"}[l.Kind], l.Host, a)
+			continue
 		case l.Kind != websocket.Kind: // a listener of our own block
-			ports[l.Name] = urls("nats", l.Host, a.Port)
+			ports[l.Name] = urls("nats", l.Host, a)
 			continue
 		}
 		scheme := "ws"
 		if d.endpoints[i].Secure {
 			scheme = "wss"
 		}
-		ports["websocket"] = urls(scheme, l.Host, a.Port)
+		ports["websocket"] = urls(scheme, l.Host, a)
 	}
 	b, err := json.Marshal(ports)
 	if err != nil {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,8 +18,10 @@ import (
 	"ganglion/core/broker"
 	"ganglion/listeners"
 	"ganglion/listeners/certs"
+	"ganglion/listeners/quic"
 	"ganglion/listeners/tcp"
 	"ganglion/listeners/websocket"
+	"ganglion/listeners/webtransport"
 	"ganglion/web"
 )
 
@@ -27,6 +30,7 @@ type plan struct {
 	listeners.Config
 	open     listeners.OpenFunc
 	endpoint broker.Endpoint
+	quicTLS  *tls.Config // of the UDP port; nil for other listeners
 }
 
 // plans returns the listeners that c asks for, the client listener first.
@@ -45,8 +49,15 @@ func (d *Daemon) plans(c *config.Config) ([]plan, error) {
 		}
 		all = append(all, p)
 	}
+	if c.QUIC.On {
+		ps, err := d.quicPlans(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ps...)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Listeners)) {
-		if name == config.ListenerTCP || name == config.ListenerWebSocket {
+		if config.BuiltIn(name) {
 			continue
 		}
 		p, err := d.streamPlan(name, c.Listeners[name], name, c)
@@ -121,7 +132,7 @@ func (d *Daemon) webSocketOptions(c *config.Config) (websocket.Options, error) {
 		o.MaxCompressed = 2*m + 64<<10
 	}
 	if !ws.NoPage {
-		o.Handler = web.Handler()
+		o.Handler = web.HandlerWith(d.edge)
 	}
 	if ws.TLS.On {
 		cfg, err := tlsConfig(d.certs.TLSConfig(c.WebSocketSource()), &ws.TLS)
@@ -155,8 +166,8 @@ func (d *Daemon) listen(ctx context.Context) error {
 			return hint(err, p.Port)
 		}
 		d.set = append(d.set, set...)
-		if a, ok := set[0].Addr().(*net.TCPAddr); ok && p.endpoint.Port != 0 {
-			p.endpoint.Port = a.Port
+		if a, ok := portOf(set[0].Addr()); ok && p.endpoint.Port != 0 {
+			p.endpoint.Port = a
 		}
 		d.endpoints = append(d.endpoints, p.endpoint)
 	}
@@ -178,6 +189,17 @@ func (d *Daemon) listen(ctx context.Context) error {
 		d.log.Warn("cannot listen for ACME challenges over http; other challenges are still tried", "error", err)
 	}
 	return nil
+}
+
+// portOf returns the port of an address that has one.
+func portOf(a net.Addr) (int, bool) {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.Port, true
+	case *net.UDPAddr:
+		return a.Port, true
+	}
+	return 0, false
 }
 
 // hint adds to err what helps when port needs privilege.
@@ -210,7 +232,10 @@ func (d *Daemon) serveAll() {
 	}
 	for i, l := range d.set[1:] {
 		scheme := "listener"
-		if l.Kind == websocket.Kind {
+		switch l.Kind {
+		case quic.Kind, webtransport.Kind:
+			scheme = l.Kind
+		case websocket.Kind:
 			scheme = "ws"
 			if d.endpoints[i+1].Secure {
 				scheme = "wss"
@@ -265,11 +290,17 @@ func (d *Daemon) prepareListeners(c *config.Config) (commit, abort func(), err e
 				if err := l.Gate.SetLimits(p.Limits); err != nil {
 					d.log.Error("listener limits", "listener", l.Name, "error", err)
 				}
-				if l.Kind != websocket.Kind || ws == nil {
-					continue
+				var err error
+				switch {
+				case l.Kind == websocket.Kind && ws != nil:
+					err = d.webSocket.Set(*ws)
+				case l.Kind == quic.Kind:
+					d.quic.SetTLS(p.quicTLS)
+				case l.Kind == webtransport.Kind:
+					err = d.webTransport.Set(webTransportOptions(c, d))
 				}
-				if err := d.webSocket.Set(*ws); err != nil {
-					d.log.Error("websocket options", "error", err)
+				if err != nil {
+					d.log.Error("listener options", "listener", l.Name, "error", err)
 				}
 			}
 		}

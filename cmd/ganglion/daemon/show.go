@@ -52,6 +52,8 @@ func sourceOf(c *config.Config, name string) string {
 		return config.SourceClient
 	case config.ListenerWebSocket:
 		return c.WebSocketSource()
+	case config.ListenerQUIC, config.ListenerWebTransport:
+		return c.QUICSource()
 	}
 	return name
 }

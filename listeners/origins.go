@@ -1,11 +1,10 @@
-package websocket
+package listeners
 
 import (
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -42,18 +41,23 @@ func newOrigin(scheme, hostport string) (origin, error) {
 	return origin{scheme, strings.ToLower(host), port}, nil
 }
 
-// origins decides which pages may connect.
-type origins struct {
+// Origins decides which pages' scripts may connect, for transports that browsers
+// speak. Browsers always say which page a request comes from; a request that
+// doesn't is let in.
+type Origins struct {
 	same    bool
 	allowed map[origin]bool
 }
 
-func newOrigins(same bool, allowed []string) (*origins, error) {
-	os := &origins{same: same}
+// NewOrigins lets in all pages; with same only those of the host that they ask;
+// with allowed, which lists origins as "scheme://host[:port]", only those. Both
+// may be set.
+func NewOrigins(same bool, allowed []string) (*Origins, error) {
+	os := &Origins{same: same}
 	for _, s := range allowed {
 		o, err := parseOrigin(s)
 		if err != nil {
-			return nil, fmt.Errorf("websocket: allowed_origins: %w", err)
+			return nil, fmt.Errorf("allowed_origins: %w", err)
 		}
 		if os.allowed == nil {
 			os.allowed = map[origin]bool{}
@@ -63,9 +67,9 @@ func newOrigins(same bool, allowed []string) (*origins, error) {
 	return os, nil
 }
 
-// check returns why the page that r comes from may not connect. secure says that
+// Check returns why the page that r comes from may not connect. secure says that
 // r came over TLS.
-func (os *origins) check(r *http.Request, secure bool) error {
+func (os *Origins) Check(r *http.Request, secure bool) error {
 	s := r.Header.Get("Origin")
 	if s == "" || !os.same && os.allowed == nil {
 		return nil
@@ -87,36 +91,4 @@ func (os *origins) check(r *http.Request, secure bool) error {
 		return fmt.Errorf("origin not allowed: %q is not in the allowed list", s)
 	}
 	return nil
-}
-
-// forwarded returns the client's address: the connection's own, or, when that is
-// in one of nets, the last in X-Forwarded-For that is in none of them.
-func forwarded(r *http.Request, own net.Addr, nets []netip.Prefix) net.Addr {
-	tcp, ok := own.(*net.TCPAddr)
-	if !ok || len(nets) == 0 || !within(tcp.AddrPort().Addr(), nets) {
-		return own
-	}
-	addr := own
-	list := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(list) - 1; i >= 0; i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(list[i]))
-		if err != nil {
-			break
-		}
-		addr = &net.TCPAddr{IP: a.AsSlice(), Port: 0, Zone: a.Zone()}
-		if !within(a, nets) {
-			break
-		}
-	}
-	return addr
-}
-
-func within(a netip.Addr, nets []netip.Prefix) bool {
-	a = a.Unmap()
-	for _, n := range nets {
-		if n.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
