@@ -144,6 +144,9 @@ func edgeClosing(t *testing.T, browser context.Context) {
 			t.Errorf("a connection over %s is left", c.Listener)
 		}
 	}
+	if n := s.webSockets(); n != 0 {
+		t.Errorf("it went on to open %d WebSockets", n)
+	}
 }
 
 // TestBrowserTransports has a browser over WebTransport, a device over QUIC, a

@@ -8,10 +8,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,43 +18,12 @@ import (
 
 	"ganglion/core/auth"
 	"ganglion/core/broker"
-	"ganglion/core/conn"
 	"ganglion/core/monitor"
 	"ganglion/listeners/quic"
 	"ganglion/listeners/websocket"
 	"ganglion/listeners/webtransport"
 	"ganglion/web"
 )
-
-// TestJSOps runs testdata/browser/ops.mjs: the splitter of ops that nats.js has.
-func TestJSOps(t *testing.T) {
-	need(t, "node")
-	dir := t.TempDir()
-	for to, from := range map[string]string{"ops.mjs": "testdata/browser/ops.mjs", "nats.mjs": "../../web/dist/nats.js"} {
-		b, err := os.ReadFile(filepath.FromSlash(from))
-		must(t, err)
-		must(t, os.WriteFile(filepath.Join(dir, to), b, 0o644))
-	}
-	runChecks(t, dir, "ops.mjs", nil, "NO_COLOR=1")
-}
-
-// TestJSCodes compares the names of codes that the transport for browsers has.
-func TestJSCodes(t *testing.T) {
-	src, err := os.ReadFile(filepath.FromSlash("../../web/src/codes.ts"))
-	must(t, err)
-	_, list, _ := strings.Cut(string(src), "const reasons = [")
-	list, _, _ = strings.Cut(list, "]")
-	var got, want []string
-	for _, m := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(list, -1) {
-		got = append(got, m[1])
-	}
-	for r := conn.ClientClosed; r <= conn.RateLimit; r++ {
-		want = append(want, r.String())
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("codes.ts has %q, want %q", got, want)
-	}
-}
 
 // TestBrowserWebTransport opens the broker's page, which finds out by itself that
 // there is WebTransport.

@@ -18,11 +18,12 @@ type Conn struct {
 	str *quicgo.Stream
 	pre Preamble
 
-	ready bool    // the handshake is complete; of the reader
-	peek  [1]byte // of the reader
-	write sync.Mutex
-	once  sync.Once
-	lanes atomic.Int32
+	ready    bool    // the handshake is complete; of the reader
+	peek     [1]byte // of the reader
+	write    sync.Mutex
+	patience Patience
+	once     sync.Once
+	lanes    atomic.Int32
 
 	mu     sync.Mutex
 	code   uint64
@@ -68,7 +69,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) Write(p []byte) (int, error) {
 	c.write.Lock()
 	defer c.write.Unlock()
-	return c.str.Write(p)
+	return c.patience.Write(c.s.qc, c.str, p)
 }
 
 // Goodbye says why the connection is about to be closed, as the package's comment
@@ -116,13 +117,17 @@ func (c *Conn) RemoteAddr() net.Addr { return c.s.qc.RemoteAddr() }
 func (c *Conn) ConnectionState() tls.ConnectionState { return c.s.qc.ConnectionState().TLS }
 
 // SetDeadline sets both deadlines.
-func (c *Conn) SetDeadline(t time.Time) error { return c.str.SetDeadline(t) }
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.str.SetReadDeadline(t)
+	return c.SetWriteDeadline(t)
+}
 
 // SetReadDeadline bounds Read and Wait.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.str.SetReadDeadline(t) }
 
-// SetWriteDeadline bounds Write.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.str.SetWriteDeadline(t) }
+// SetWriteDeadline bounds Write, not counting times when nothing at all comes from
+// the client; see Patience.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.patience.SetDeadline(c.str, t) }
 
 // TakesLanes reports whether OpenLane may be called.
 func (c *Conn) TakesLanes() bool { return c.pre.Lanes && c.s.l.port.opts.MaxLanes > 0 }
@@ -161,10 +166,11 @@ func (c *Conn) PathStats() map[string]int64 { return c.Path().Stats() }
 
 // lane is a unidirectional stream of a connection.
 type lane struct {
-	*Conn // for its addresses
-	str   *quicgo.SendStream
-	write sync.Mutex
-	once  sync.Once
+	*Conn    // for its addresses
+	str      *quicgo.SendStream
+	write    sync.Mutex
+	patience Patience
+	once     sync.Once
 
 	mu     sync.Mutex
 	code   uint64
@@ -176,7 +182,7 @@ func (l *lane) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 func (l *lane) Write(p []byte) (int, error) {
 	l.write.Lock()
 	defer l.write.Unlock()
-	return l.str.Write(p)
+	return l.patience.Write(l.s.qc, l.str, p)
 }
 
 func (l *lane) Goodbye(code uint64, _ string, abrupt bool) {
@@ -201,6 +207,6 @@ func (l *lane) Close() error {
 	return nil
 }
 
-func (l *lane) SetDeadline(t time.Time) error      { return l.str.SetWriteDeadline(t) }
+func (l *lane) SetDeadline(t time.Time) error      { return l.SetWriteDeadline(t) }
 func (l *lane) SetReadDeadline(time.Time) error    { return nil }
-func (l *lane) SetWriteDeadline(t time.Time) error { return l.str.SetWriteDeadline(t) }
+func (l *lane) SetWriteDeadline(t time.Time) error { return l.patience.SetDeadline(l.str, t) }

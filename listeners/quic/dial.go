@@ -35,6 +35,9 @@ type DialOptions struct {
 	// ListenPacket opens the socket; nil is a UDP socket on any address, which
 	// goes on when the host's address changes.
 	ListenPacket func(ctx context.Context) (net.PacketConn, error)
+	// Movable lets Session.Migrate exchange the socket. Packets then stay at 1,200
+	// bytes and go one by one.
+	Movable bool
 }
 
 // dialKeepAlive is below the half minute after which many NATs forget.
@@ -43,26 +46,19 @@ const dialKeepAlive = 15 * time.Second
 // Session is a client's QUIC connection, which carries any number of NATS
 // connections. Create it with DialSession.
 type Session struct {
-	opts DialOptions
-	addr net.Addr
-	tr   *quicgo.Transport
-	pc   net.PacketConn
+	opts   DialOptions
+	addr   net.Addr
+	pc     net.PacketConn
+	moving sync.Mutex // one Migrate at a time
 
 	mu      sync.Mutex
 	qc      *quicgo.Conn
-	moved   []movedTo
 	next    uint16                 // number of the next connection that takes lanes
 	numbers map[uint16]*ClientConn // of those that take lanes
 	closed  bool
 	lanes   sync.WaitGroup
 	stop    context.CancelFunc
 	ctx     context.Context
-}
-
-// movedTo is what Migrate opened.
-type movedTo struct {
-	tr *quicgo.Transport
-	pc net.PacketConn
 }
 
 // Dial connects to a NATS server at addr, "host:port", over a QUIC connection of
@@ -97,10 +93,12 @@ func DialSession(ctx context.Context, addr string, o DialOptions) (*Session, err
 	if err != nil {
 		return nil, fmt.Errorf("quic: dial %s: %w", addr, err)
 	}
-	s := &Session{opts: o, addr: ua, pc: pc, tr: &quicgo.Transport{Conn: pc}, numbers: map[uint16]*ClientConn{}}
+	if o.Movable {
+		pc = &movable{cur: pc}
+	}
+	s := &Session{opts: o, addr: ua, pc: pc, numbers: map[uint16]*ClientConn{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	if s.qc, err = s.tr.DialEarly(ctx, ua, s.tls(addr), s.config()); err != nil {
-		s.tr.Close()
+	if s.qc, err = quicgo.DialEarly(ctx, pc, ua, s.tls(addr), s.config()); err != nil {
 		pc.Close()
 		s.stop()
 		return nil, fmt.Errorf("quic: dial %s: %w", addr, err)
@@ -154,7 +152,7 @@ func (s *Session) config() *quicgo.Config {
 	o := &s.opts
 	c := &quicgo.Config{
 		HandshakeIdleTimeout: DefaultHandshakeTimeout, MaxIdleTimeout: DefaultIdleTimeout, KeepAlivePeriod: dialKeepAlive,
-		MaxIncomingStreams: -1, MaxIncomingUniStreams: -1, EnableStreamResetPartialDelivery: false,
+		MaxIncomingStreams: -1, MaxIncomingUniStreams: -1, InitialPacketSize: packetSize,
 	}
 	if o.HandshakeTimeout > 0 {
 		c.HandshakeIdleTimeout = o.HandshakeTimeout
@@ -327,45 +325,6 @@ func (s *Session) serveLane(str *quicgo.ReceiveStream) {
 	str.CancelRead(CodeNone)
 }
 
-// Migrate moves s to another local socket, e.g. one of a network that has just
-// come up; nil asks DialOptions.ListenPacket. The server must answer there before
-// ctx ends; until it does, and if it does not, s stays where it is.
-func (s *Session) Migrate(ctx context.Context, pc net.PacketConn) error {
-	if pc == nil {
-		var err error
-		if pc, err = s.opts.ListenPacket(ctx); err != nil {
-			return fmt.Errorf("quic: migrate: %w", err)
-		}
-	}
-	tr := &quicgo.Transport{Conn: pc}
-	fail := func(err error) error {
-		tr.Close()
-		pc.Close()
-		return fmt.Errorf("quic: migrate: %w", err)
-	}
-	s.mu.Lock()
-	qc, closed := s.qc, s.closed
-	s.mu.Unlock()
-	if closed {
-		return fail(net.ErrClosed)
-	}
-	path, err := qc.AddPath(tr)
-	if err != nil {
-		return fail(err)
-	}
-	if err := path.Probe(ctx); err != nil {
-		path.Close()
-		return fail(err)
-	}
-	if err := path.Switch(); err != nil {
-		return fail(err)
-	}
-	s.mu.Lock()
-	s.moved = append(s.moved, movedTo{tr, pc})
-	s.mu.Unlock()
-	return nil
-}
-
 // Close closes the QUIC connection and all that travels on it.
 func (s *Session) Close() error { return s.closeWith(CodeNone, "") }
 
@@ -376,14 +335,11 @@ func (s *Session) closeWith(code uint64, text string) error {
 		return nil
 	}
 	s.closed = true
-	qc, moved := s.qc, s.moved
+	qc := s.qc
 	s.mu.Unlock()
 	qc.CloseWithError(quicgo.ApplicationErrorCode(code), text)
 	s.stop()
-	for _, m := range append(moved, movedTo{s.tr, s.pc}) {
-		m.tr.Close()
-		m.pc.Close()
-	}
+	s.pc.Close()
 	s.lanes.Wait()
 	return nil
 }

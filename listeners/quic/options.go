@@ -35,6 +35,10 @@ const (
 	maxConnWindow   = 8 << 20
 )
 
+// packetSize is what packets begin with, bytes of UDP payload: with an IPv6 header
+// they pass where 1,280 bytes do, which is everywhere. Larger ones are tried soon.
+const packetSize = 1200
+
 // maxUniStreams is how many unidirectional streams a peer may open: HTTP/3 needs
 // three; the mapping none, they are not read there and their window bounds them.
 const maxUniStreams = 8

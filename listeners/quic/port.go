@@ -62,7 +62,7 @@ func NewPort(pc net.PacketConn, o Options) (*Port, error) {
 		MaxIncomingStreams: int64(o.MaxStreams), MaxIncomingUniStreams: maxUniStreams,
 		InitialStreamReceiveWindow: streamWindow, MaxStreamReceiveWindow: maxStreamWindow,
 		InitialConnectionReceiveWindow: connWindow, MaxConnectionReceiveWindow: maxConnWindow,
-		Allow0RTT: !o.No0RTT, EnableDatagrams: o.Datagrams, EnableStreamResetPartialDelivery: o.Datagrams,
+		InitialPacketSize: packetSize, Allow0RTT: !o.No0RTT, EnableDatagrams: o.Datagrams, EnableStreamResetPartialDelivery: o.Datagrams,
 	})
 	if err != nil {
 		pc.Close()

@@ -471,7 +471,7 @@ func TestMigrate(t *testing.T) {
 	server, client := testTLS(t)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
-	c := dial(t, l, DialOptions{TLS: client, ListenPacket: local})
+	c := dial(t, l, DialOptions{TLS: client, ListenPacket: local, Movable: true})
 	far := get()
 	data := bytes.Repeat([]byte("0123456789"), 200_000)
 	half := make(chan struct{})

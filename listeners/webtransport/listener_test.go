@@ -430,6 +430,17 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// held is a socket on which nothing arrives until open is closed.
+type held struct {
+	net.PacketConn
+	open chan struct{}
+}
+
+func (h *held) ReadFrom(p []byte) (int, net.Addr, error) {
+	<-h.open
+	return h.PacketConn.ReadFrom(p)
+}
+
 // TestEarly asks with early data: nothing is answered before the handshake is
 // complete.
 func TestEarly(t *testing.T) {
@@ -442,28 +453,48 @@ func TestEarly(t *testing.T) {
 			complete <- false
 		}
 	})})
-	trust.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	cfg := trust.Clone()
+	cfg.NextProtos = []string{ALPN}
+	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	// GET https://edge/ as HEADERS, by the static table of QPACK.
+	get := append([]byte{0x01, 11, 0, 0, 0xc0 | 17, 0xc0 | 23, 0xc0 | 1, 0x50, 4}, "edge"...)
 	for i := range 2 {
-		p, err := connect(t.Context(), l.Addr().String(), trust)
+		udp, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := http.NewRequestWithContext(t.Context(), http3.MethodGet0RTT, "https://"+p.addr+"/", nil)
+		h := &held{udp, make(chan struct{})}
+		release := sync.OnceFunc(func() { close(h.open) })
+		if i == 0 {
+			release()
+		}
+		tr := &quicgo.Transport{Conn: h}
+		qc, err := tr.DialEarly(t.Context(), l.Addr(), cfg, &quicgo.Config{EnableDatagrams: true, EnableStreamResetPartialDelivery: true})
+		if err != nil {
+			release()
+			t.Fatal(err)
+		}
+		str, err := qc.OpenStream()
+		if err == nil {
+			_, err = str.Write(get)
+			str.Close()
+		}
+		release()
 		if err != nil {
 			t.Fatal(err)
 		}
-		rsp, err := p.RoundTrip(r)
-		if err != nil || rsp.StatusCode != 200 {
-			t.Fatalf("got %v, %v", rsp, err)
-		}
-		rsp.Body.Close()
 		if !<-complete {
 			t.Fatal("answered before the handshake was complete")
 		}
-		if early := p.qc.ConnectionState().Used0RTT; early != (i == 1) {
+		if b, err := io.ReadAll(str); len(b) == 0 || err != nil {
+			t.Fatalf("answer %q, %v", b, err)
+		}
+		if early := qc.ConnectionState().Used0RTT; early != (i == 1) {
 			t.Fatalf("connection %d: early data %v", i, early)
 		}
-		p.Close()
+		qc.CloseWithError(0x100, "")
+		tr.Close()
+		udp.Close()
 	}
 	if s := l.Port().Stats(); s.Early != 1 || s.Resumed != 1 {
 		t.Fatalf("stats: %+v", s)
