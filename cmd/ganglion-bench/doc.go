@@ -33,6 +33,17 @@
 // about as much as the server. The throughput of these legs is that of both
 // together; only the server's CPU time per message has a floor.
 //
+// # QUIC
+//
+// nats-server has no QUIC, so what Ganglion costs there (quic...) is compared with
+// a relay of our own, bare quic-go with Ganglion's settings, which this program
+// runs as a process by starting itself again (relay.go): it looks at nothing of
+// what a publisher sends, MSGs ready-made, and writes it as it came to every
+// subscriber's stream. In the tables it stands where nats-server does. The load
+// generator costs about as much as the servers here too, so the ratio of CPU time
+// has a floor, and throughput none. The packets that subscribers get are counted
+// on their sockets.
+//
 // # How a leg goes
 //
 // A fresh server process is started, connections and subscriptions are made,

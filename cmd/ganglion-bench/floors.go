@@ -81,3 +81,18 @@ func deliverFloors(size int) []floor {
 	}
 	return cpuAndRate(0.33, 1.8)
 }
+
+// Over QUIC the bounds are relative to a bare server on the same library: how many
+// times its CPU time per message, how much more memory an idle connection takes
+// and how much each further stream of it. Messages are to share packets: those of
+// the least size, 1,200 bytes, at least.
+const (
+	quicCPU         = 1.4
+	quicPacketBytes = 1150
+	quicIdleBytes   = 6 << 10
+	quicStreamBytes = 10 << 10
+)
+
+func quicFloors() []floor {
+	return []floor{atMost("x.cpu", quicCPU), atLeast("g.packet bytes", quicPacketBytes)}
+}

@@ -11,11 +11,20 @@ import (
 // of one per connection.
 const readBuffer = 256 << 10
 
+// leanBuffer is that of a connection that is one of very many.
+const leanBuffer = 2 << 10
+
 // attach starts one goroutine that reads all conns until the session closes.
 // A single connection is simply read; several go through epoll, one read per
 // readiness, so that a busy one cannot starve the others.
 func (s *session) attach(conns ...*conn) error {
 	if len(conns) == 0 {
+		return nil
+	}
+	if conns[0].quic != nil { // below all of them are goroutines anyway
+		for _, c := range conns {
+			s.loops.Go(func() { s.stop(readOne(c)) })
+		}
 		return nil
 	}
 	if len(conns) == 1 {
@@ -40,7 +49,11 @@ func (s *session) attach(conns ...*conn) error {
 }
 
 func readOne(c *conn) error {
-	buf := make([]byte, readBuffer)
+	size := readBuffer
+	if c.over.lean {
+		size = leanBuffer
+	}
+	buf := make([]byte, size)
 	for {
 		n, err := c.read(buf)
 		if err != nil {

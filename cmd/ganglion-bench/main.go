@@ -51,6 +51,13 @@ func parseFlags() flags {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == relayCommand {
+		if err := runRelay(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "ganglion-bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(parseFlags()); err != nil {
 		fmt.Fprintln(os.Stderr, "ganglion-bench:", err)
 		os.Exit(1)
@@ -110,11 +117,15 @@ func newRunner(ctx context.Context, f flags, dir string) (*runner, error) {
 		env:      serverEnv{gogc: f.gogc, procs: f.procs, core: -1, logs: dir},
 		ganglion: product{name: "ganglion", path: f.ganglion},
 		nats:     product{name: "nats-server", path: f.nats},
+		relay:    product{name: "relay", relay: true},
 		progress: os.Stderr,
 	}
 	var err error
 	if r.env.id, err = newIdentity(dir); err != nil {
 		return nil, err
+	}
+	if r.relay.path, err = os.Executable(); err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
 	}
 	if r.ganglion.path == "" {
 		if r.ganglion.path, err = build(ctx, dir, "ganglion", "ganglion/cmd/ganglion", "-trimpath", "-ldflags", "-s -w"); err != nil {

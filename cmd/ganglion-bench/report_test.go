@@ -29,6 +29,8 @@ func TestSelectScenarios(t *testing.T) {
 		{"idle", []string{"idle10k", "idle18k", "idlews", "idletls", "idlewss"}},
 		{"ws", []string{"ws1:1/128", "ws1:8", "ws8:8/128", "ws1:1/one", "ws1:1/16k", "wscompress"}},
 		{"ws1:1", []string{"ws1:1/128", "ws1:1/one", "ws1:1/16k"}},
+		{"quic-idle", []string{"quic-idle", "quic-idle/10"}},
+		{"quic", []string{"quic-1:1", "quic-1:8", "quic-idle", "quic-idle/10"}},
 		{"tls", []string{"tls1:1/128", "tls1:8", "tls8:8/128", "tls1:1/16k"}},
 	}
 	for _, tt := range tests {
@@ -81,7 +83,7 @@ func TestResultMediansAndVerdict(t *testing.T) {
 			Nats:     leg{Rate: 100, CPU: 1000, Extra: map[string]float64{"start": 2}},
 		})
 	}
-	for metric, want := range map[string]float64{"x.cpu": 0.3, "g.cpu": 300, "n.cpu": 1000, "x.rate": 2, "x.start": 0.15, "m.start": 0.15} {
+	for metric, want := range map[string]float64{"x.cpu": 0.3, "g.cpu": 300, "n.cpu": 1000, "x.rate": 2, "x.start": 0.15, "d.cpu": -700, "d.start": -1.7, "m.start": 0.15} {
 		if got := r.median(metric); math.Abs(got-want) > 1e-9 {
 			t.Errorf("%s is %v, want %v", metric, got, want)
 		}

@@ -42,6 +42,7 @@ type runner struct {
 	env      serverEnv
 	ganglion product
 	nats     product
+	relay    product // stands in for nats, see scenario.bare
 	progress io.Writer
 
 	spare *time.Duration // what is left of options.spare
@@ -134,6 +135,9 @@ func (r *runner) leg(ctx context.Context, sc scenario, prod product) (leg, error
 		st = r.stage(r.ganglion)
 		st.base = true
 	}
+	if sc.bare && prod == r.nats {
+		st = r.stage(r.relay)
+	}
 	defer settleMachine()
 	defer st.close()
 	return sc.run(ctx, st)
@@ -188,7 +192,7 @@ func settleMachine() {
 }
 
 // median of a metric over the pairs: "g." Ganglion's, "n." nats-server's, "x."
-// the ratio within each pair, "m." the ratio of both medians. NaN if there is
+// the ratio within each pair, "d." the difference, "m." the ratio of both medians. NaN if there is
 // none.
 func (r result) median(metric string) float64 {
 	if name, ok := strings.CutPrefix(metric, "m."); ok {
@@ -210,6 +214,8 @@ func (r result) all(metric string) (v []float64) {
 			x = n
 		case side == "x." && okG && okN:
 			x = ratio(g, n)
+		case side == "d." && okG && okN:
+			x = g - n
 		}
 		if !math.IsNaN(x) {
 			v = append(v, x)

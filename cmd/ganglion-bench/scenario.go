@@ -15,6 +15,7 @@ type scenario struct {
 	kind   kind
 	pairs  int  // overrides options.pairs, if set
 	self   bool // compares Ganglion with Ganglion under other conditions (stage.base), not with nats-server
+	bare   bool // compares with a bare relay (relay.go), not with nats-server
 	steady bool // what it measures does not depend on how fast the machine is
 
 	// prepare, if set, runs once before the pairs, on nats-server.
@@ -72,6 +73,7 @@ func scenarios(o options, files uint64) []scenario {
 			idle(o, "idlewss", n, transport{websocket: true, secure: true}, 16384),
 		)
 	}
+	all = append(all, quicLoads(files)...)
 	return append(all, manyAccounts(), startup())
 }
 

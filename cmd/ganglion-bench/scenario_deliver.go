@@ -127,9 +127,17 @@ func (s *session) fan(subject, queue string, size, np, ns, bytes int) (*topology
 		if err != nil {
 			return nil, err
 		}
-		t.pubs = append(t.pubs, publisher{c: c, chunks: []chunk{c.over.encode(chunkOf(subject, size))}, win: win, fanout: fanout})
+		t.pubs = append(t.pubs, publisher{c: c, chunks: []chunk{s.chunk(subject, size)}, win: win, fanout: fanout})
 	}
 	return t, nil
+}
+
+// chunk is what a publisher of the session writes.
+func (s *session) chunk(subject string, size int) chunk {
+	if s.srv.relay {
+		return relayed(subject, size)
+	}
+	return s.srv.over.encode(chunkOf(subject, size))
 }
 
 // attach starts one reader for all subscribers and one for all publishers,

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,10 +16,11 @@ import (
 	"time"
 )
 
-// product is one of the two servers that are compared.
+// product is one of the servers that are compared.
 type product struct {
-	name string // as in the table
-	path string // binary
+	name  string // as in the table
+	path  string // binary
+	relay bool   // this program's own, see relay.go
 }
 
 // server is a running process of a product.
@@ -28,6 +30,7 @@ type server struct {
 	id      identity
 	addr    netip.AddrPort
 	web     netip.AddrPort // WebSocket, if over says so
+	udp     netip.AddrPort // QUIC, if over says so
 	started time.Time      // just before exec
 	cmd     *exec.Cmd
 	log     *os.File
@@ -55,7 +58,16 @@ func (p product) start(ctx context.Context, env serverEnv, over transport) (*ser
 			return nil, err
 		}
 	}
-	if text := over.config(web, env.id); text != "" {
+	var udp netip.AddrPort
+	if over.quic {
+		if udp, err = freeUDP(); err != nil {
+			return nil, err
+		}
+		args = append(args, "--quic", strconv.Itoa(int(udp.Port())))
+	}
+	if p.relay {
+		args = []string{relayCommand, "-listen", udp.String(), "-cert", env.id.cert, "-key", env.id.key}
+	} else if text := over.config(web, env.id); text != "" {
 		path := filepath.Join(env.logs, "server.conf")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return nil, fmt.Errorf("write configuration: %w", err)
@@ -66,7 +78,7 @@ func (p product) start(ctx context.Context, env serverEnv, over transport) (*ser
 	if err != nil {
 		return nil, fmt.Errorf("create server log: %w", err)
 	}
-	s := &server{product: p, over: over, id: env.id, addr: addr, web: web, log: log}
+	s := &server{product: p, over: over, id: env.id, addr: addr, web: web, udp: udp, log: log}
 	s.cmd = exec.CommandContext(ctx, p.path, args...)
 	s.cmd.Dir = env.logs
 	s.cmd.Stdout, s.cmd.Stderr = log, log
@@ -103,6 +115,9 @@ func freeAddr() (netip.AddrPort, error) {
 func (s *server) ready(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if s.relay {
+		return time.Since(s.started), s.quicReady(ctx)
+	}
 	for ctx.Err() == nil {
 		c, err := net.DialTimeout("tcp4", s.addr.String(), time.Second)
 		if err != nil {
@@ -114,7 +129,7 @@ func (s *server) ready(ctx context.Context) (time.Duration, error) {
 		took := time.Since(s.started)
 		c.Close()
 		if err == nil && strings.HasPrefix(line, "INFO ") {
-			return took, s.webReady(ctx)
+			return took, errors.Join(s.webReady(ctx), s.quicReady(ctx))
 		}
 	}
 	return 0, s.explain(fmt.Errorf("%s sent no INFO on %s: %w", s.name, s.addr, ctx.Err()))

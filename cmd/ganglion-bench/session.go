@@ -68,9 +68,16 @@ func (s *session) err() error {
 func (s *session) close() {
 	s.closing.Store(true)
 	s.cancel(errClosing)
+	for _, c := range s.conns {
+		if c.quic != nil { // nothing else ends its reader
+			c.close()
+		}
+	}
 	s.loops.Wait()
 	for _, c := range s.conns {
-		c.close()
+		if c.quic == nil {
+			c.close()
+		}
 	}
 }
 
@@ -122,6 +129,13 @@ func (s *session) open(src netip.Addr, t transport) (*conn, error) {
 // connect is open for any goroutine. The caller sees to it that the connection
 // is closed, also one returned beside an error.
 func (s *session) connect(src netip.Addr, t transport) (*conn, error) {
+	if t.quic {
+		q, err := dialQUIC(s.ctx, s.srv)
+		if err != nil {
+			return nil, err
+		}
+		return s.stream(q, t)
+	}
 	to := s.srv.addr
 	if t.websocket {
 		to = s.srv.web
@@ -130,11 +144,26 @@ func (s *session) connect(src netip.Addr, t transport) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := newConn(k, t)
+	return c, s.layer(c)
+}
+
+func newConn(k *sock, t transport) *conn {
 	c := &conn{sock: k, over: t}
 	c.onPing = k.pong
 	c.onPong = func() { c.pongs.Add(1) }
 	c.sink = &c.control
-	return c, s.layer(c)
+	return c
+}
+
+// stream opens a connection on q, which is closed with the first of them.
+func (s *session) stream(q *quicLink, t transport) (*conn, error) {
+	k, err := q.stream(s.ctx)
+	if err != nil {
+		q.session.Close()
+		return nil, err
+	}
+	return newConn(quicSock(k, &s.closing), t), nil
 }
 
 // layer puts on top of TCP what the transport has.

@@ -21,7 +21,7 @@ var errEOF = errors.New("server closed the connection")
 // sockets in TIME_WAIT.
 const sockPatienceUsec = 100_000
 
-// sock is a blocking TCP socket outside Go's network poller. Blocking calls
+// sock is a connection: unless it is of QUIC, a blocking TCP socket outside Go's network poller. Blocking calls
 // cost one system call and one wake-up by the kernel, where the poller costs
 // an extra EAGAIN, epoll_wait and scheduler round: on two cores that would be
 // visible in every latency.
@@ -31,11 +31,17 @@ type sock struct {
 	closing *atomic.Bool
 
 	// Static once the connection is made.
-	tls    *secured // nil without TLS
-	framed bool     // ops go into WebSocket frames
+	tls    *secured    // nil without TLS
+	quic   *quicStream // instead of fd
+	framed bool        // ops go into WebSocket frames
 
 	wmu  sync.Mutex   // a short write must not be interleaved with a PONG
 	owed atomic.Int32 // PONGs that nobody has written yet
+}
+
+// quicSock is a sock over a QUIC stream.
+func quicSock(q *quicStream, closing *atomic.Bool) *sock {
+	return &sock{fd: -1, quic: q, closing: closing}
 }
 
 // dialSock connects to addr, from src where that is valid.
@@ -78,6 +84,13 @@ func (s *sock) connect(src netip.Addr, addr netip.AddrPort) error {
 
 // read blocks for at least one byte.
 func (s *sock) read(b []byte) (int, error) {
+	if s.quic != nil {
+		n, err := s.quic.Read(b)
+		if err != nil && s.closing.Load() {
+			err = errClosing
+		}
+		return n, err
+	}
 	if s.tls != nil {
 		return s.tls.read(b)
 	}
@@ -133,6 +146,10 @@ func (s *sock) write(b []byte) error {
 }
 
 func (s *sock) writeLocked(b []byte) error {
+	if s.quic != nil {
+		_, err := s.quic.Write(b)
+		return err
+	}
 	if s.tls != nil {
 		return s.tls.write(b)
 	}
@@ -179,4 +196,10 @@ func (s *sock) payPongs() error {
 	return nil
 }
 
-func (s *sock) close() error { return unix.Close(s.fd) }
+func (s *sock) close() error {
+	if s.quic != nil {
+		s.quic.hangUp()
+		return nil
+	}
+	return unix.Close(s.fd)
+}

@@ -16,12 +16,15 @@ var (
 // sock refuses to connect: measuring needs Linux, see the package comment, "Platforms".
 type sock struct {
 	tls    *secured
+	quic   *quicStream
 	framed bool
 }
 
 func dialSock(netip.Addr, netip.AddrPort, *atomic.Bool) (*sock, error) {
 	return nil, errors.ErrUnsupported
 }
+
+func quicSock(*quicStream, *atomic.Bool) *sock { return nil }
 
 func (*sock) read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 func (*sock) write([]byte) error       { return errors.ErrUnsupported }

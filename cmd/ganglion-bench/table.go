@@ -73,6 +73,9 @@ func printFootprint(w io.Writer, results []result) {
 
 func printNotes(w io.Writer, results []result) {
 	for _, r := range results {
+		if r.scenario.bare {
+			fmt.Fprintf(w, "- %s: beside Ganglion stands a bare quic-go relay, not nats-server.\n", r.scenario.name)
+		}
 		switch {
 		case r.err != nil:
 			why, _, _ := strings.Cut(r.err.Error(), "\n") // the server's log, on the next lines, went to stderr

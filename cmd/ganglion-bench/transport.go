@@ -10,6 +10,8 @@ import (
 type transport struct {
 	websocket bool
 	secure    bool // TLS: on the client port, or below websocket
+	quic      bool // streams of QUIC connections
+	streams   int  // quic: so many on each connection where many are made; 0 is 1
 	deflate   bool // websocket: negotiate permessage-deflate
 	single    bool // websocket: publishers put each op into a frame of its own
 	lean      bool // so many connections that none of them gets a buffer of its own
@@ -18,10 +20,12 @@ type transport struct {
 }
 
 // layered is whether a connection needs more than TCP.
-func (t transport) layered() bool { return t.websocket || t.secure }
+func (t transport) layered() bool { return t.websocket || t.secure || t.quic }
 
 func (t transport) String() string {
 	switch {
+	case t.quic:
+		return "quic"
 	case t.websocket && t.secure:
 		return "wss"
 	case t.websocket:
@@ -43,7 +47,7 @@ func (t transport) config(web netip.AddrPort, id identity) string {
 	}
 	secure := fmt.Sprintf("tls { cert_file: %q, key_file: %q, timeout: 20 }", id.cert, id.key)
 	switch {
-	case !t.websocket && !t.secure:
+	case !t.websocket && !t.secure && !t.quic:
 		return ""
 	case !t.websocket:
 		return secure + "\n"

@@ -151,6 +151,7 @@ func (c *Conn) OpenLane() (net.Conn, error) {
 		return nil, err
 	}
 	l := &lane{Conn: c, str: str}
+	str.SetPriority(urgencyLight, true)
 	if _, err := str.Write(AppendLaneHead(nil, c.pre.Number)); err != nil {
 		l.Close()
 		return nil, err
@@ -163,50 +164,3 @@ func (c *Conn) Path() Path { return c.s.way.Path(c.s.linger.Streams(), int(c.lan
 
 // PathStats is Path in terms of the standard library (listeners.OpenFunc).
 func (c *Conn) PathStats() map[string]int64 { return c.Path().Stats() }
-
-// lane is a unidirectional stream of a connection.
-type lane struct {
-	*Conn    // for its addresses
-	str      *quicgo.SendStream
-	write    sync.Mutex
-	patience Patience
-	once     sync.Once
-
-	mu     sync.Mutex
-	code   uint64
-	abrupt bool
-}
-
-func (l *lane) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
-
-func (l *lane) Write(p []byte) (int, error) {
-	l.write.Lock()
-	defer l.write.Unlock()
-	return l.patience.Write(l.s.qc, l.str, p)
-}
-
-func (l *lane) Goodbye(code uint64, _ string, abrupt bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.code, l.abrupt = code, abrupt
-}
-
-func (l *lane) Close() error {
-	l.once.Do(func() {
-		l.mu.Lock()
-		code, abrupt := l.code, l.abrupt
-		l.mu.Unlock()
-		if !abrupt && l.write.TryLock() {
-			l.str.Close()
-			l.write.Unlock()
-		} else {
-			l.str.CancelWrite(quicgo.StreamErrorCode(code))
-		}
-		l.lanes.Add(-1)
-	})
-	return nil
-}
-
-func (l *lane) SetDeadline(t time.Time) error      { return l.SetWriteDeadline(t) }
-func (l *lane) SetReadDeadline(time.Time) error    { return nil }
-func (l *lane) SetWriteDeadline(t time.Time) error { return l.patience.SetDeadline(l.str, t) }

@@ -51,7 +51,8 @@
 // stream, there is no order: a PONG does not say that everything before it was
 // delivered on lanes too. UNSUB ends the lane with a FIN behind its last message,
 // and so does the maximum of an UNSUB. All lanes and the connection's stream
-// together share one limit of pending bytes. Where the client allows no further
+// together share one limit of pending bytes. Where there is no room for all, lanes
+// that carry little at a time go first. Where the client allows no further
 // stream, or the server's limit on lanes is reached, the subscription's messages
 // come on the connection's stream; a client must take them on either.
 //

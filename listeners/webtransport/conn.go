@@ -34,10 +34,11 @@ type Conn struct {
 	from, to int   // what of ahead is to be read
 	err      error // comes behind it
 
-	write sync.Mutex
-	once  sync.Once
-	lanes atomic.Int32
-	asked atomic.Bool // for Request
+	write    sync.Mutex
+	patience quic.Patience
+	once     sync.Once
+	lanes    atomic.Int32
+	asked    atomic.Bool // for Request
 
 	mu       sync.Mutex
 	deadline time.Time // of reads, as the caller set it
@@ -108,7 +109,7 @@ func lasting(err error) error {
 func (c *Conn) Write(p []byte) (int, error) {
 	c.write.Lock()
 	defer c.write.Unlock()
-	return c.str.Write(p)
+	return c.patience.Write(c.s.v.qc, c.str, p)
 }
 
 // Goodbye says why the connection is about to be closed, as the comment of package
@@ -186,8 +187,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.str.SetReadDeadline(t)
 }
 
-// SetWriteDeadline bounds Write.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.str.SetWriteDeadline(t) }
+// SetWriteDeadline bounds Write, not counting times when nothing at all comes from
+// the client; see quic.Patience.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.patience.SetDeadline(c.str, t) }
 
 // Path returns what is known of the way to the client; Streams are those of the
 // session.

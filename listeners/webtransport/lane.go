@@ -43,10 +43,11 @@ func (c *Conn) OpenLane() (net.Conn, error) {
 
 // lane is a unidirectional stream of a connection.
 type lane struct {
-	c     *Conn
-	str   *wt.SendStream
-	write sync.Mutex
-	once  sync.Once
+	c        *Conn
+	str      *wt.SendStream
+	write    sync.Mutex
+	patience quic.Patience
+	once     sync.Once
 
 	mu     sync.Mutex
 	code   uint64
@@ -58,7 +59,7 @@ func (l *lane) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 func (l *lane) Write(p []byte) (int, error) {
 	l.write.Lock()
 	defer l.write.Unlock()
-	return l.str.Write(p)
+	return l.patience.Write(l.c.s.v.qc, l.str, p)
 }
 
 func (l *lane) Goodbye(code uint64, _ string, abrupt bool) {
@@ -78,7 +79,7 @@ func (l *lane) Close() error {
 		} else {
 			l.str.CancelWrite(wt.StreamErrorCode(code))
 		}
-		l.str.SetWriteDeadline(past) // as in Conn.Close
+		l.SetWriteDeadline(past) // as in Conn.Close
 		l.c.lanes.Add(-1)
 	})
 	return nil
@@ -87,6 +88,6 @@ func (l *lane) Close() error {
 func (l *lane) LocalAddr() net.Addr  { return l.c.LocalAddr() }
 func (l *lane) RemoteAddr() net.Addr { return l.c.RemoteAddr() }
 
-func (l *lane) SetDeadline(t time.Time) error      { return l.str.SetWriteDeadline(t) }
+func (l *lane) SetDeadline(t time.Time) error      { return l.SetWriteDeadline(t) }
 func (l *lane) SetReadDeadline(time.Time) error    { return nil }
-func (l *lane) SetWriteDeadline(t time.Time) error { return l.str.SetWriteDeadline(t) }
+func (l *lane) SetWriteDeadline(t time.Time) error { return l.patience.SetDeadline(l.str, t) }
