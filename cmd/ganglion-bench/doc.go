@@ -3,7 +3,7 @@
 // nats-server) of throughput, of the server's CPU time per message, of latency
 // and of memory.
 //
-//	go run ./cmd/ganglion-bench                       # everything, about 50 minutes
+//	go run ./cmd/ganglion-bench                       # everything, about an hour
 //	go run ./cmd/ganglion-bench -only 1:1,req -pairs 3
 //	go run ./cmd/ganglion-bench -only ws,tls -pairs 1 -seconds 1 -spare 0
 //	go run ./cmd/ganglion-bench -ganglion ./ganglion -nats ./nats-server -check

@@ -108,10 +108,15 @@ func (r *runner) stage(p product) *stage {
 	return &stage{opts: r.opts, env: r.env, product: p}
 }
 
-// pair runs one leg of each server, nats-server first if swapped.
+// pair runs one leg of each server, the one that Ganglion is compared with first
+// if swapped.
 func (r *runner) pair(ctx context.Context, sc scenario, swapped bool) (p pair, err error) {
 	r.awaitQuiet(ctx)
-	order := []product{r.ganglion, r.nats}
+	other := r.nats
+	if sc.bare {
+		other = r.relay
+	}
+	order := []product{r.ganglion, other}
 	if swapped {
 		slices.Reverse(order)
 	}
@@ -126,7 +131,7 @@ func (r *runner) pair(ctx context.Context, sc scenario, swapped bool) (p pair, e
 		legs[prod.name] = l
 		times = append(times, float64(calibrate()))
 	}
-	return pair{Ganglion: legs[r.ganglion.name], Nats: legs[r.nats.name], Drift: spread(times...)}, nil
+	return pair{Ganglion: legs[r.ganglion.name], Nats: legs[other.name], Drift: spread(times...)}, nil
 }
 
 func (r *runner) leg(ctx context.Context, sc scenario, prod product) (leg, error) {
@@ -134,9 +139,6 @@ func (r *runner) leg(ctx context.Context, sc scenario, prod product) (leg, error
 	if sc.self && prod == r.nats {
 		st = r.stage(r.ganglion)
 		st.base = true
-	}
-	if sc.bare && prod == r.nats {
-		st = r.stage(r.relay)
 	}
 	defer settleMachine()
 	defer st.close()

@@ -73,7 +73,7 @@ func scenarios(o options, files uint64) []scenario {
 			idle(o, "idlewss", n, transport{websocket: true, secure: true}, 16384),
 		)
 	}
-	all = append(all, quicLoads(files)...)
+	all = append(all, quicLoads(o, files)...)
 	return append(all, manyAccounts(), startup())
 }
 

@@ -15,11 +15,11 @@ const quicMessages = 3
 // quicLoads are loads and idle connections over QUIC. What Ganglion costs there is
 // compared with a bare relay on the same library (relay.go): nats-server has no
 // QUIC.
-func quicLoads(files uint64) []scenario {
+func quicLoads(o options, files uint64) []scenario {
 	all := []scenario{quicLoad(1), quicLoad(8)}
 	const n = 2000
 	if n+1000 <= files {
-		all = append(all, quicIdle(n, 1), quicIdle(n/2, 10))
+		all = append(all, quicIdle(o, n, 1), quicIdle(o, n/2, 10))
 	}
 	return all
 }
@@ -28,7 +28,7 @@ func quicLoads(files uint64) []scenario {
 func quicLoad(ns int) scenario {
 	return scenario{
 		name:   fmt.Sprintf("quic-1:%d", ns),
-		about:  fmt.Sprintf("QUIC: one publisher, %d subscribers, 128 B; against a bare relay of the same bytes", ns),
+		about:  fmt.Sprintf("QUIC: one publisher, subscribers: %d, 128 B; against a bare relay of the same bytes", ns),
 		floors: quicFloors(),
 		bare:   true,
 		run: func(ctx context.Context, st *stage) (leg, error) {
@@ -71,12 +71,12 @@ func (t *topology) received() (packets, bytes int64) {
 
 // quicIdle is n QUIC connections with streams NATS connections each, of which
 // every one has had a few messages; the bare server has one stream each.
-func quicIdle(n, streams int) scenario {
+func quicIdle(o options, n, streams int) scenario {
 	sc := scenario{
 		name:   "quic-idle",
 		about:  fmt.Sprintf("%d QUIC connections, %d messages, then idle: RSS per connection; against a bare server", n, quicMessages),
 		kind:   footprint,
-		pairs:  idlePairs,
+		pairs:  min(idlePairs, o.pairs),
 		steady: true,
 		bare:   true,
 		floors: []floor{atMost("d.idle B/conn", quicIdleBytes+float64(streams-1)*quicStreamBytes).as("more than bare")},

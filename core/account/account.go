@@ -33,6 +33,9 @@ type Account struct {
 	streams   []*stream       // guarded by importing
 	services  []*Subscription // guarded by importing
 
+	links atomic.Int64 // subscriptions of links
+	watch atomic.Pointer[Watcher]
+
 	// filtered is set once a subscription has had a filter.
 	filtered atomic.Bool
 	replies  atomic.Pointer[Replies]
@@ -56,6 +59,9 @@ func (a *Account) Spec() *Spec { return a.spec.Load() }
 type Result struct {
 	sublist.Result[*Subscription]
 	Chain *hook.Chain
+	// Linked says that links are among them: each once among Plain, and in each
+	// group behind all others (Group.Far).
+	Linked bool
 }
 
 // Subscribe adds sub, whose subject must be valid.
@@ -66,9 +72,39 @@ func (a *Account) Subscribe(sub *Subscription) {
 	if sub.deny.Load() != nil {
 		a.filtered.Store(true)
 	}
-	a.list.Insert(&sub.entry)
+	a.insert(sub)
 	for _, s := range a.streams {
 		s.shadow(sub)
+	}
+}
+
+// insert puts sub into a's list.
+func (a *Account) insert(sub *Subscription) {
+	if sub.Link() {
+		a.links.Add(1)
+	}
+	a.list.Insert(&sub.entry)
+	if w := a.watch.Load(); w != nil {
+		(*w).Changed(sub, 1)
+	}
+}
+
+// remove takes sub out of a's list; false if it was not in.
+func (a *Account) remove(sub *Subscription) bool {
+	if !a.list.Remove(&sub.entry) {
+		return false
+	}
+	a.removed(sub)
+	return true
+}
+
+// removed is called for what was taken out of a's list.
+func (a *Account) removed(sub *Subscription) {
+	if sub.Link() {
+		a.links.Add(-1)
+	}
+	if w := a.watch.Load(); w != nil {
+		(*w).Changed(sub, -1)
 	}
 }
 
@@ -76,7 +112,7 @@ func (a *Account) Subscribe(sub *Subscription) {
 func (a *Account) Unsubscribe(sub *Subscription) bool {
 	a.importing.RLock()
 	defer a.importing.RUnlock()
-	if !a.list.Remove(&sub.entry) {
+	if !a.remove(sub) {
 		return false
 	}
 	sub.unshadow()
@@ -92,7 +128,9 @@ func (a *Account) UnsubscribeAll(subs []*Subscription) {
 		es[i] = &s.entry
 		s.unshadow()
 	}
-	a.list.RemoveAll(es)
+	for _, e := range a.list.RemoveAll(es) {
+		a.removed(e.Value)
+	}
 }
 
 // Refiltered has everybody match anew, after subscriptions of a were given other
@@ -129,7 +167,10 @@ func (a *Account) Match(reader int, subj []byte, r *Result) {
 // reports whether there may be any.
 func (a *Account) MatchAll(reader int, subj []byte, r *Result) (filtered bool) {
 	a.list.Match(reader, subj, &r.Result)
-	r.Chain = nil
+	r.Chain, r.Linked = nil, false
+	if a.links.Load() > 0 {
+		r.order()
+	}
 	if hooks := a.hooks.Load(); hooks != nil {
 		r.Chain = hooks.Chain(subj)
 	}

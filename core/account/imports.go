@@ -26,14 +26,14 @@ func (s *stream) shadow(sub *Subscription) {
 	if sub.deny.Load() != nil {
 		s.from.filtered.Store(true)
 	}
-	s.from.list.Insert(&sh.entry)
+	s.from.insert(sh)
 	sub.shadows = append(sub.shadows, sh)
 }
 
 // unshadow takes back what shadow did; importing of s's account is held.
 func (s *Subscription) unshadow() {
 	for _, sh := range s.shadows {
-		sh.account.list.Remove(&sh.entry)
+		sh.account.remove(sh)
 	}
 	s.shadows = nil
 }
@@ -81,7 +81,7 @@ func (a *Account) setImports(streams []*stream, services []*ServiceImport) {
 		sub.shadows = slices.DeleteFunc(sub.shadows, func(sh *Subscription) bool {
 			gone := !kept[sh.Via.stream]
 			if gone {
-				sh.account.list.Remove(&sh.entry)
+				sh.account.remove(sh)
 			}
 			return gone
 		})
@@ -104,11 +104,11 @@ func (a *Account) setServices(services []*ServiceImport) {
 		}
 		sub := &Subscription{Via: &Via{Service: s}, account: a}
 		sub.entry = sublist.Entry[*Subscription]{Value: sub, Subject: s.Near}
-		a.list.Insert(&sub.entry)
+		a.insert(sub)
 		next = append(next, sub)
 	}
 	for _, sub := range a.services {
-		a.list.Remove(&sub.entry)
+		a.remove(sub)
 	}
 	a.services = next
 }

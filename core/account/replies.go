@@ -75,7 +75,7 @@ func (a *Account) Replies() *Replies {
 	if !a.replies.CompareAndSwap(nil, r) {
 		return a.replies.Load()
 	}
-	a.list.Insert(&r.sub.entry)
+	a.insert(&r.sub)
 	return r
 }
 

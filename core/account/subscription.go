@@ -42,6 +42,24 @@ type Subscription struct {
 	shadows []*Subscription
 }
 
+// Linked is a Sink that is a link to another server. It is given a message once
+// however many of its subscriptions match, and a queue group's message only when
+// nobody here is in the group.
+type Linked interface {
+	Sink
+	// Takes reports whether a message of from may go over the link now.
+	Takes(from Sink) bool
+	// Weight returns how many members the queue group of sub, which is the
+	// link's, has beyond it.
+	Weight(sub *Subscription) int
+}
+
+// Link reports whether s is what is wanted beyond a link.
+func (s *Subscription) Link() bool {
+	_, ok := s.Sink.(Linked)
+	return ok
+}
+
 // Via says how messages reach somebody in another account. One of its fields is
 // set.
 type Via struct {

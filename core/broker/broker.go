@@ -16,6 +16,7 @@ import (
 	"ganglion/core/auth"
 	"ganglion/core/client"
 	"ganglion/core/conn"
+	"ganglion/core/leaf"
 	"ganglion/core/local"
 	"ganglion/core/permission"
 	"ganglion/core/router"
@@ -56,6 +57,7 @@ type Broker struct {
 	log         *slog.Logger
 	loop        *conn.Loop
 	clients     *client.Manager
+	leafs       *leaf.Manager
 	accounts    *account.Registry
 	global      *account.Account
 	events      *events
@@ -72,15 +74,16 @@ type Broker struct {
 	hooks    []Hook // guarded by hooking
 	peers    map[peerKey]*local.Peer
 
-	mu        sync.Mutex
-	listeners map[net.Listener]*atomic.Pointer[Endpoint]
-	closed    bool
-	lameDuck  bool
-	loaded    time.Time // when the options were loaded last
-	accepting sync.WaitGroup
-	done      chan struct{} // closed when Shutdown has finished
-	stop      chan struct{} // closed when Shutdown begins
-	trimming  sync.WaitGroup
+	mu            sync.Mutex
+	listeners     map[net.Listener]*atomic.Pointer[Endpoint]
+	leafListeners map[net.Listener]struct{}
+	closed        bool
+	lameDuck      bool
+	loaded        time.Time // when the options were loaded last
+	accepting     sync.WaitGroup
+	done          chan struct{} // closed when Shutdown has finished
+	stop          chan struct{} // closed when Shutdown begins
+	trimming      sync.WaitGroup
 }
 
 // New starts a Broker that serves nothing yet.
@@ -90,7 +93,7 @@ func New(o Options) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b := &Broker{
-		start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, done: make(chan struct{}), stop: make(chan struct{}),
+		start: time.Now(), log: o.Logger, listeners: map[net.Listener]*atomic.Pointer[Endpoint]{}, leafListeners: map[net.Listener]struct{}{}, done: make(chan struct{}), stop: make(chan struct{}),
 		accounts: account.NewRegistry(o.SystemAccount), failures: &auth.Failures{},
 	}
 	b.loaded = b.start
@@ -126,6 +129,13 @@ func New(o Options) (*Broker, error) {
 	b.adopt(&o)
 	if err := b.events.start(); err != nil {
 		return nil, err
+	}
+	lo, err := b.leafOptions(&o, a)
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	if b.leafs, err = leaf.NewManager(lo); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b.trimming.Go(func() { b.trim(b.stop) })
 	b.trimming.Go(func() { b.expire(b.stop) })
@@ -228,6 +238,14 @@ func (b *Broker) Prepare(o Options) (commit, abort func(), err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("broker: %w", err)
 	}
+	lo, err := b.leafOptions(&o, a)
+	if err != nil {
+		return nil, nil, fmt.Errorf("broker: %w", err)
+	}
+	leafs, err := b.leafs.Prepare(lo)
+	if err != nil {
+		return nil, nil, fmt.Errorf("broker: %w", err)
+	}
 	commit = func() {
 		if gone := adopt(); len(gone) > 0 {
 			b.log.Info("accounts are gone", "accounts", gone)
@@ -241,6 +259,7 @@ func (b *Broker) Prepare(o Options) (commit, abort func(), err error) {
 		b.loaded = time.Now()
 		b.mu.Unlock()
 		b.clients.Reauthorize()
+		leafs()
 		b.events.adopt()
 		if infoChanged(&before.Info, &s.Info) {
 			b.clients.Broadcast()
@@ -349,7 +368,10 @@ func (b *Broker) InProcessConn() (net.Conn, error) {
 // closeListeners closes all listeners and waits for their accept loops.
 func (b *Broker) closeListeners() {
 	b.mu.Lock()
-	lns := make([]net.Listener, 0, len(b.listeners))
+	lns := make([]net.Listener, 0, len(b.listeners)+len(b.leafListeners))
+	for ln := range b.leafListeners {
+		lns = append(lns, ln)
+	}
 	for ln := range b.listeners {
 		lns = append(lns, ln)
 	}
@@ -379,6 +401,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.trimming.Wait()
 	b.events.stop()
 	b.closeListeners()
+	b.leafs.Close()
 	b.clients.Refuse()
 	b.clients.Abort()
 	for _, c := range b.clients.Clients() {

@@ -86,6 +86,9 @@ type Options struct {
 	PingMax          int           // unanswered PINGs before a connection is stale; 0 is DefaultPingMax
 	MaxClosed        int           // ended connections remembered for monitoring; 0 is DefaultMaxClosed
 
+	// Leaf says how the broker is joined to others.
+	Leaf LeafOptions
+
 	// RateLimits bound how much clients may send. The system account and
 	// connections inside the process are exempt.
 	RateLimits limit.Limits

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -10,7 +11,7 @@ const (
 	trimEvery = 5 * time.Second
 	// trimBurst is from how many connections that came or went on their garbage
 	// is worth a collection, and trimQuiet how few in trimEvery are the end of it.
-	trimBurst = 1000
+	trimBurst = 400
 	trimQuiet = 100
 )
 
@@ -45,6 +46,9 @@ func (b *Broker) trim(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 			if came.over(b.clients.Turnover()) {
+				// What lies in pools survives one collection, and a stack that was
+				// deep loses half with each.
+				runtime.GC()
 				debug.FreeOSMemory()
 			}
 		}

@@ -40,7 +40,7 @@ func define(t *testing.T, s *brokertest.Script) {
 }
 
 // freePort returns a port that was free a moment ago.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	for { // not one that the system gives to whoever dials meanwhile
 		port := strconv.Itoa(12_000 + mrand.IntN(20_000))

@@ -99,6 +99,9 @@ func (m *Manager) SetSettings(s *Settings) {
 	clear(m.opened)
 }
 
+// NextID returns a connection id that no session has.
+func (m *Manager) NextID() uint64 { return m.nextID.Add(1) }
+
 // logAuth reports whether a refused login may have a line of its own.
 func (m *Manager) logAuth() bool { return m.authLog.Take(time.Now(), 1) }
 

@@ -34,6 +34,7 @@ const (
 	Kicked
 	RateLimit // ours
 	laneDone  // of a lane whose subscription ended
+	DuplicateRemote
 	reasons
 )
 
@@ -66,6 +67,7 @@ var reasonText = [reasons]string{
 	Kicked:             "Kicked",
 	RateLimit:          "Rate Limit Exceeded",
 	laneDone:           "Lane Done",
+	DuplicateRemote:    "Duplicate Remote LeafNode Connection",
 }
 
 // String returns nats-server's text for r.

@@ -39,6 +39,10 @@ type Batch struct {
 	missed   []uint32
 	once     entry
 	trace    *Trace // of the message being published; nil for none
+	over     *over  // of one that came over a link; nil for none
+	linked   over
+	choices  []choice
+	names    [][]byte
 	verdicts verdicts
 	// depth counts the accounts that the message being published has come
 	// through; levels has room for each, second is the cache of the first.

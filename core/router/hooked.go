@@ -96,6 +96,11 @@ func (b *Batch) viewOf(base, hops int, chain *hook.Chain, sub *account.Subscript
 // fanOutHooked is fanOut with the deliver chain, run once per listener.
 func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Result, m *wire.Msg) int {
 	base, n, hops := len(b.views), 0, from.Origin().Hops
+	if res.Linked || b.over != nil {
+		n = b.fanOutLinked(from, chain, res, m)
+		b.forgetViews(base)
+		return n
+	}
 	for _, sub := range res.Plain {
 		if v := b.viewOf(base, hops, chain, sub, m); v != nil {
 			n += b.deliver(from, sub, v)
@@ -116,6 +121,12 @@ func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Res
 			}
 		}
 	}
+	b.forgetViews(base)
+	return n
+}
+
+// forgetViews lets go of the views of a message, those from base on.
+func (b *Batch) forgetViews(base int) {
 	for i := base; i < len(b.views); i++ {
 		v := &b.views[i]
 		v.m = wire.Msg{}
@@ -124,5 +135,4 @@ func (b *Batch) fanOutHooked(from Publisher, chain *hook.Chain, res *account.Res
 		}
 	}
 	b.views = b.views[:base]
-	return n
 }

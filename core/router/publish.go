@@ -58,7 +58,7 @@ func (b *Batch) Publish(from Publisher, acc *account.Account, may *permission.Se
 	if may != nil && !e.allowed(b, may) {
 		return Outcome{Denied: true}
 	}
-	if sub := e.only; sub != nil {
+	if sub := e.only; sub != nil && b.over == nil {
 		return Outcome{Receivers: b.deliver(from, sub, m)}
 	}
 	if e.nobody {
@@ -98,6 +98,9 @@ func (b *Batch) stageFor(from account.Sink, sub *account.Subscription, m *wire.M
 }
 
 func (b *Batch) fanOut(from Publisher, res *account.Result, m *wire.Msg) int {
+	if res.Linked || b.over != nil {
+		return b.fanOutLinked(from, nil, res, m)
+	}
 	n := 0
 	for _, sub := range res.Plain {
 		n += b.deliver(from, sub, m)
@@ -157,6 +160,7 @@ func (b *Batch) redeliver(r *account.Returned) {
 func (b *Batch) redeliverTo(members []*account.Subscription, r *account.Returned) {
 	n := len(members)
 	at := int(b.rng.Uint64() % uint64(n))
+	r.Msg.Queues = [][]byte{[]byte(r.Sub.Queue())} // for links
 	for range n {
 		sub := members[at]
 		at = (at + 1) % n

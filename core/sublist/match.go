@@ -14,6 +14,8 @@ type Result[T any] struct {
 type Group[T any] struct {
 	Name    string
 	Members []T
+	// Far is for who uses the result: how many members at the end come last.
+	Far int
 }
 
 // Reset empties r and keeps its memory.
@@ -23,7 +25,7 @@ func (r *Result[T]) Reset() {
 	for i := range r.Groups {
 		g := &r.Groups[i]
 		clear(g.Members)
-		g.Members, g.Name = g.Members[:0], ""
+		g.Members, g.Name, g.Far = g.Members[:0], "", 0
 	}
 	r.Groups = r.Groups[:0]
 }

@@ -134,17 +134,22 @@ func (s *Sublist[T]) Remove(e *Entry[T]) bool {
 }
 
 // RemoveAll takes all of es out under one lock, which is what a closing
-// connection with many subscriptions wants.
-func (s *Sublist[T]) RemoveAll(es []*Entry[T]) {
+// connection with many subscriptions wants. It returns those that were in, in es's
+// memory.
+func (s *Sublist[T]) RemoveAll(es []*Entry[T]) (out []*Entry[T]) {
 	s.lock()
+	out = es[:0]
 	for i, e := range es {
-		s.remove(e)
+		if s.remove(e) {
+			out = append(out, e)
+		}
 		if i%256 == 255 { // readers may pass
 			s.unlock()
 			s.lock()
 		}
 	}
 	s.unlock()
+	return out
 }
 
 func (s *Sublist[T]) remove(e *Entry[T]) bool {

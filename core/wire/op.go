@@ -17,6 +17,11 @@ const (
 	InfoOp  // INFO from a client: accepted and ignored
 	ErrFrom // -ERR from a client: the peer gives up
 	Lane    // ours, see Parser.Lanes
+
+	// Of leafnode links, see LeafParser.
+	LeafSub
+	LeafUnsub
+	LeafMsg
 )
 
 // String returns the verb as it stands on the wire.
@@ -44,6 +49,12 @@ func (k Kind) String() string {
 		return "-ERR"
 	case Lane:
 		return "LANE"
+	case LeafSub:
+		return "LS+"
+	case LeafUnsub:
+		return "LS-"
+	case LeafMsg:
+		return "LMSG"
 	}
 	return "none"
 }
@@ -91,6 +102,11 @@ type Msg struct {
 	// SizeArg is the publisher's total size as written; receivers see it
 	// verbatim. Nil for messages made in the process.
 	SizeArg []byte
+
+	// Queues are, of a message that came over a link, the queue groups here that
+	// are each to give it to a member; of one that a link is to be given, those
+	// beyond it.
+	Queues [][]byte
 
 	// Scratch is room of the reader's, for hooks: what they replace other parts
 	// by they append here, and it stays untouched until the message is done.

@@ -49,10 +49,12 @@ type Session struct {
 	opts   DialOptions
 	addr   net.Addr
 	pc     net.PacketConn
-	moving sync.Mutex // one Migrate at a time
+	moving sync.Mutex    // one Migrate at a time
+	ready  chan struct{} // closed when first is there
 
 	mu      sync.Mutex
 	qc      *quicgo.Conn
+	first   *quicgo.Stream         // of qc, for early data, until somebody takes it; or nil
 	next    uint16                 // number of the next connection that takes lanes
 	numbers map[uint16]*ClientConn // of those that take lanes
 	closed  bool
@@ -95,14 +97,17 @@ func DialSession(ctx context.Context, addr string, o DialOptions) (*Session, err
 	}
 	if o.Movable {
 		pc = &movable{cur: pc}
+	} else {
+		pc = keepSteady(pc)
 	}
-	s := &Session{opts: o, addr: ua, pc: pc, numbers: map[uint16]*ClientConn{}}
+	s := &Session{opts: o, addr: ua, pc: pc, ready: make(chan struct{}), numbers: map[uint16]*ClientConn{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if s.qc, err = quicgo.DialEarly(ctx, pc, ua, s.tls(addr), s.config()); err != nil {
 		pc.Close()
 		s.stop()
 		return nil, fmt.Errorf("quic: dial %s: %w", addr, err)
 	}
+	s.reserve()
 	if len(o.Lanes) > 0 {
 		s.lanes.Go(s.acceptLanes)
 	}
@@ -117,35 +122,22 @@ func (s *Session) tls(addr string) *tls.Config {
 	c.MinVersion = tls.VersionTLS13
 	c.NextProtos = []string{ALPN}
 	if c.ClientSessionCache != nil {
-		c.ClientSessionCache = &singleUse{cache: c.ClientSessionCache}
+		once, verify := &singleUse{cache: c.ClientSessionCache}, c.VerifyConnection
+		c.ClientSessionCache = once
+		c.VerifyConnection = func(cs tls.ConnectionState) error {
+			if once.early() {
+				s.hold()
+			}
+			if verify != nil {
+				return verify(cs)
+			}
+			return nil
+		}
 	}
 	if c.ServerName == "" {
 		c.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	return c
-}
-
-// singleUse gives each session out once: a ticket that is used twice would let
-// who listens link the connections (RFC 8446, C.4), and quic-go writes to it.
-type singleUse struct {
-	mu    sync.Mutex
-	cache tls.ClientSessionCache
-}
-
-func (u *singleUse) Get(key string) (*tls.ClientSessionState, bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	s, ok := u.cache.Get(key)
-	if ok {
-		u.cache.Put(key, nil)
-	}
-	return s, ok && s != nil
-}
-
-func (u *singleUse) Put(key string, s *tls.ClientSessionState) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.cache.Put(key, s)
 }
 
 func (s *Session) config() *quicgo.Config {
@@ -198,12 +190,13 @@ func resolve(ctx context.Context, addr string) (*net.UDPAddr, error) {
 func (s *Session) Open(ctx context.Context) (*ClientConn, error) {
 	for {
 		s.mu.Lock()
-		qc, closed := s.qc, s.closed
+		qc, str, closed := s.qc, s.first, s.closed
+		s.first = nil
 		s.mu.Unlock()
 		if closed {
 			return nil, net.ErrClosed
 		}
-		c, err := s.open(ctx, qc)
+		c, err := s.open(ctx, qc, str)
 		if !errors.Is(err, quicgo.Err0RTTRejected) {
 			return c, err
 		}
@@ -214,16 +207,22 @@ func (s *Session) Open(ctx context.Context) (*ClientConn, error) {
 		}
 		s.mu.Lock()
 		if s.qc == qc {
-			s.qc = next
+			s.qc, s.first = next, nil
 		}
 		s.mu.Unlock()
 	}
 }
 
-func (s *Session) open(ctx context.Context, qc *quicgo.Conn) (*ClientConn, error) {
-	str, err := qc.OpenStreamSync(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("quic: open a stream: %w", err)
+// open opens one on str, or without that on a new stream.
+func (s *Session) open(ctx context.Context, qc *quicgo.Conn, str *quicgo.Stream) (*ClientConn, error) {
+	if str == nil {
+		if err := shaken(ctx, qc); err != nil {
+			return nil, err
+		}
+		var err error
+		if str, err = qc.OpenStreamSync(ctx); err != nil {
+			return nil, fmt.Errorf("quic: open a stream: %w", err)
+		}
 	}
 	c := &ClientConn{s: s, qc: qc, str: str, ended: make(chan struct{})}
 	if len(s.opts.Lanes) > 0 {
@@ -238,15 +237,10 @@ func (s *Session) open(ctx context.Context, qc *quicgo.Conn) (*ClientConn, error
 	}
 	// Only the preamble may be early data. INFO comes with the end of the
 	// handshake, so this takes no time.
-	select {
-	case <-qc.HandshakeComplete():
-	case <-qc.Context().Done():
-		s.forget(c)
-		return nil, fmt.Errorf("quic: %w", context.Cause(qc.Context()))
-	case <-ctx.Done():
+	if err := shaken(ctx, qc); err != nil {
 		s.forget(c)
 		str.CancelWrite(CodeNone)
-		return nil, fmt.Errorf("quic: handshake: %w", ctx.Err())
+		return nil, err
 	}
 	if _, err := str.Write(nil); errors.Is(err, quicgo.Err0RTTRejected) {
 		s.forget(c)
@@ -257,6 +251,18 @@ func (s *Session) open(ctx context.Context, qc *quicgo.Conn) (*ClientConn, error
 		c.merge.read(str)
 	}
 	return c, nil
+}
+
+// shaken waits for the end of the handshake.
+func shaken(ctx context.Context, qc *quicgo.Conn) error {
+	select {
+	case <-qc.HandshakeComplete():
+		return nil
+	case <-qc.Context().Done():
+		return fmt.Errorf("quic: %w", context.Cause(qc.Context()))
+	case <-ctx.Done():
+		return fmt.Errorf("quic: handshake: %w", ctx.Err())
+	}
 }
 
 // Early reports whether the preamble travelled in the first packet and was taken.
@@ -300,7 +306,7 @@ func (s *Session) acceptLanes() {
 		if errors.Is(err, quicgo.Err0RTTRejected) {
 			if next, err := qc.NextConnection(s.ctx); err == nil {
 				s.mu.Lock()
-				s.qc = next
+				s.qc, s.first = next, nil
 				s.mu.Unlock()
 				continue
 			}

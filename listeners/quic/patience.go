@@ -15,9 +15,13 @@ import (
 // timeout's matter. The zero value has no deadline.
 type Patience struct{ until atomic.Int64 }
 
-// parts is into how many parts a deadline is divided. Each counts if something
-// came from the peer while it lasted.
+// parts is into how many parts a deadline is divided. Each counts unless it was
+// spent asking in vain.
 const parts = 4
+
+// probes is how many packets that nobody answers make a link count as cut. One may
+// be an acknowledgement, which is never answered.
+const probes = 2
 
 // stream is what Patience needs of a stream that is written.
 type stream interface {
@@ -44,7 +48,7 @@ func (w *Patience) Write(qc *quicgo.Conn, s stream, p []byte) (int, error) {
 		return n, err
 	}
 	part := max(time.Until(time.Unix(0, until))/(parts-1), 0)
-	heard := qc.ConnectionStats().PacketsReceived
+	was := qc.ConnectionStats()
 	for alive := 1; alive < parts && part > 0; {
 		s.SetWriteDeadline(time.Now().Add(part))
 		k, err := s.Write(p[n:])
@@ -55,13 +59,15 @@ func (w *Patience) Write(qc *quicgo.Conn, s stream, p []byte) (int, error) {
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		now := qc.ConnectionStats().PacketsReceived
-		if k > 0 {
-			alive = 0
-		} else if now != heard {
-			alive++
+		now := qc.ConnectionStats()
+		switch {
+		case k > 0:
+			alive, was = 0, now
+		case now.PacketsReceived != was.PacketsReceived:
+			alive, was = alive+1, now
+		case now.PacketsSent-was.PacketsSent < probes:
+			alive++ // nothing was sent that it had to answer: it is its turn
 		}
-		heard = now
 	}
 	return n, os.ErrDeadlineExceeded
 }

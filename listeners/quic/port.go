@@ -50,6 +50,7 @@ func NewPort(pc net.PacketConn, o Options) (*Port, error) {
 		pc.Close()
 		return nil, err
 	}
+	pc = keepSteady(pc)
 	p := &Port{pc: pc, opts: o, done: make(chan struct{}), serves: map[string]func(*quicgo.Conn){}, open: map[*quicgo.Conn]struct{}{}}
 	if o.RetryRate > 0 {
 		p.retry = rate.NewLimiter(rate.Limit(o.RetryRate), o.RetryRate)

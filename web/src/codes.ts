@@ -12,7 +12,7 @@ const reasons = [
   "Protocol Violation", "Bad Client Protocol Version", "Incorrect Port", "Maximum Connections Exceeded",
   "Maximum Account Connections Exceeded", "Maximum Message Payload Exceeded", "Maximum Control Line Exceeded",
   "Maximum Subscriptions Exceeded", "Server Shutdown", "Missing Account", "Credentials Revoked", "Message Header Violation",
-  "No Responders Requires Headers", "Kicked", "Rate Limit Exceeded",
+  "No Responders Requires Headers", "Kicked", "Rate Limit Exceeded", "Lane Done", "Duplicate Remote LeafNode Connection",
 ];
 
 /** codeText names a code. */
