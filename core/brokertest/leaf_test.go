@@ -1,15 +1,19 @@
 package brokertest_test
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"ganglion/cmd/ganglion/config"
 	"ganglion/core/broker"
 	"ganglion/core/brokertest/natstest"
 	"ganglion/core/leaf"
@@ -150,4 +154,34 @@ func crossings(t *testing.T, from, to *nats.Conn) {
 	}
 	must(t, plain.Unsubscribe())
 	must(t, to.Flush())
+}
+
+// lines is a log that is kept.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// loadConfig reads a configuration file's text.
+func loadConfig(t testing.TB, text string) *config.Config {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "server.conf")
+	must(t, os.WriteFile(file, []byte(text), 0o600))
+	c := config.Default()
+	must(t, c.Load(file))
+	return c
 }

@@ -167,13 +167,17 @@ func (m *Manager) admit(nc net.Conn, e *Endpoint) (*Link, error) {
 	}
 	stop()
 	base.SetDeadline(time.Time{})
+	want, err := newScope(subscribeRules(who.Permissions), nil)
+	if err != nil {
+		return nil, m.tell(s, err, wire.TextAuthorization)
+	}
 	l := m.newLink(s, acc)
 	l.cid = id
-	l.mayIn, l.mayWant = who.Permissions.Publish(), who.Permissions
+	l.mayIn, l.mayWant = who.Permissions.Publish(), want
 	if len(c.DenyPub) > 0 {
 		l.denyOut = denying(c.DenyPub)
 	}
-	l.note(wire.AppendLine(nil, "INFO", &info))
+	l.notes = wire.AppendLine(nil, "INFO", &info) // in front of what is announced
 	m.accepted.Add(1)
 	m.begin(l, s.nc, o)
 	return l, nil

@@ -50,7 +50,7 @@ type Link struct {
 	// mayIn is what may come from the peer and mayOut what it may be given; of
 	// subscriptions mayWant says which are let in, mayTell which are told.
 	mayIn, mayOut    *permission.Set
-	mayWant, mayTell *permission.Permissions
+	mayWant, mayTell *scope
 	denyOut          *permission.Set
 	origin           hook.Origin
 	wire             *counted // bytes on the wire; nil where nobody compresses
@@ -125,8 +125,7 @@ func (l *Link) announce(k key, n int) {
 // tells reports whether the peer may know that somebody wants k: a violation would
 // end the link.
 func (l *Link) tells(k key) bool {
-	ok, _ := l.mayTell.Subscribe(k.subject, k.queue)
-	return ok
+	return l.mayTell.lets(k)
 }
 
 // note queues a line for the peer, in front of everything published later.

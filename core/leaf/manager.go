@@ -138,12 +138,12 @@ func (m *Manager) start(s *shaken, r *remote, old *Link) *Link {
 	if l.remote, l.old = r, old; old != nil {
 		old.stale.Store(true)
 	}
-	l.mayTell, l.mayOut = s.perms, s.perms.Publish()
+	l.mayOut = s.perms.Publish()
+	l.mayTell = s.scope
 	if len(r.DenyExports) > 0 {
 		l.denyOut = denying(r.DenyExports)
 	}
 	if len(r.DenyImports) > 0 {
-		l.mayTell = without(s.perms, r.DenyImports)
 		l.mayIn = denying(r.DenyImports)
 	}
 	r.discovered(s.info)
@@ -159,24 +159,6 @@ func denying(list []string) *permission.Set {
 		return nil
 	}
 	return p.Publish()
-}
-
-// without returns p with list denied to subscribers as well.
-func without(p *permission.Permissions, list []string) *permission.Permissions {
-	var s permission.Spec
-	if p != nil {
-		s = p.Spec()
-	}
-	r := permission.Rules{Deny: list}
-	if s.Subscribe != nil {
-		r = permission.Rules{Allow: s.Subscribe.Allow, Deny: append(slices.Clone(s.Subscribe.Deny), list...)}
-	}
-	s.Subscribe = &r
-	q, err := permission.Compile(s)
-	if err != nil {
-		return p
-	}
-	return q
 }
 
 func (m *Manager) newLink(s *shaken, acc *account.Account) *Link {
@@ -198,7 +180,9 @@ func (m *Manager) newLink(s *shaken, acc *account.Account) *Link {
 
 // begin has l read and announce.
 func (m *Manager) begin(l *Link, nc net.Conn, o *Options) {
+	l.sending.Lock()
 	l.conn = o.Loop.Add(nc, l, o.Limits)
+	l.sending.Unlock()
 	m.mu.Lock()
 	m.links[l] = struct{}{}
 	m.mu.Unlock()
@@ -254,4 +238,14 @@ func (m *Manager) Close() {
 		<-l.gone
 	}
 	m.wg.Wait()
+}
+
+// Missed returns how many messages had interest only beyond links that were down.
+func (m *Manager) Missed() (n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, x := range m.remotes {
+		n += x.missed.Load()
+	}
+	return n
 }

@@ -120,7 +120,7 @@ func (l *Link) want(subj, queue string, weight int) error {
 		}
 		return nil
 	}
-	ok, deny := l.mayWant.Subscribe(subj, queue)
+	ok := l.mayWant.lets(k)
 	if !ok && !strings.HasPrefix(subj, ldsPrefix) {
 		l.m.opts.Log.Error("leafnode link: subscription violation", "cid", l.cid, "remote", l.peer.Addr, "account", l.acc.Name(), "subject", subj)
 		l.fail(conn.ProtocolViolation, fmt.Sprintf(textSub, subj))
@@ -133,7 +133,7 @@ func (l *Link) want(subj, queue string, weight int) error {
 	sub := account.NewSubscription(l, subj, queue, "")
 	atomic.StoreInt64(&sub.Max, int64(max(weight, 1)))
 	if ok {
-		sub.Filter(deny)
+		sub.Filter(l.mayWant.filter())
 	}
 	l.subs[k] = sub
 	l.nsubs.Add(1)

@@ -20,6 +20,7 @@ type shaken struct {
 	info  *wire.LeafInfo // the hub's last
 	wire  *counted
 	perms *permission.Permissions // the hub's permissions for us; nil is everything
+	scope *scope                  // of them, and of deny_imports, what we may ask for
 	rtt   *func() time.Duration
 }
 
@@ -114,6 +115,9 @@ func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL) (s *shaken
 	}
 	if s.perms, err = permits(final); err != nil {
 		return nil, err
+	}
+	if s.scope, err = newScope(subscribeRules(s.perms), r.DenyImports); err != nil {
+		return nil, fmt.Errorf("deny_imports, or the hub's permissions: %w", err)
 	}
 	s.info = info
 	s.peer = Peer{
