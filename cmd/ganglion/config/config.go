@@ -41,6 +41,7 @@ type Config struct {
 	QUIC         QUIC
 	WebTransport WebTransport
 	QUICByFlag   bool // QUIC is of --quic
+	LeafNodes    LeafNodes
 	// ProxyProtocol has the client listener expect a PROXY header; ProxyFrom,
 	// if any, only from those networks.
 	ProxyProtocol bool

@@ -21,6 +21,7 @@ var fixed = map[string]bool{
 	"QUIC.On": true, "QUIC.Host": true, "QUIC.Port": true, "QUIC.MaxConns": true, "QUIC.MaxStreams": true, "QUIC.MaxHandshakes": true, "QUIC.RetryRate": true,
 	"QUIC.MaxLanes": true, "QUIC.HandshakeTimeout": true, "QUIC.IdleTimeout": true, "QUIC.KeepAlive": true, "QUIC.NoEarlyData": true, "QUICByFlag": true, "WebTransport.On": true,
 	"ProxyProtocol": true, "ProxyFrom": true, "Domain": true, "WSSPort": true, "ACMEPort": true,
+	"LeafNodes.On": true, "LeafNodes.Host": true, "LeafNodes.Port": true,
 	"PortsFileDir": true, "Broker.ServerName": true, "Plugins.On": true, "Plugins.Metering": true, "Plugins.CacheDir": true, "Broker.MaxClosed": true,
 }
 
@@ -30,6 +31,7 @@ var secret = map[string]bool{
 	"WebSocket.Auth.Password": true, "WebSocket.Auth.Token": true, "WebSocket.Auth.User": true,
 	"QUIC.Auth.Password": true, "QUIC.Auth.Token": true, "QUIC.Auth.User": true,
 	"WebTransport.Auth.Password": true, "WebTransport.Auth.Token": true, "WebTransport.Auth.User": true,
+	"LeafNodes.Remotes": true, "LeafNodes.Auth.User": true, "LeafNodes.Auth.Password": true, "LeafNodes.Auth.NKey": true, "LeafNodes.Auth.Users": true,
 	"Monitor.Password": true, "Operator.Tokens": true, "Operator.Preload": true, "Broker.Accounts": true, "Plugins.Configure": true,
 }
 

@@ -94,6 +94,9 @@ func (c *Config) finish() error {
 	if err := c.finishQUIC(); err != nil {
 		return err
 	}
+	if err := c.finishLeafNodes(); err != nil {
+		return err
+	}
 	if c.TLS.On && c.Broker.Auth.Timeout == 0 {
 		// As nats-server does: the handshake comes out of the same time.
 		c.Broker.Auth.Timeout = cmp.Or(c.TLS.Timeout, broker.DefaultTLSTimeout) + time.Second
@@ -121,7 +124,7 @@ func (c *Config) finish() error {
 	for _, p := range []struct {
 		name string
 		port int
-	}{{"port", c.Port}, {"http_port", c.HTTPPort}, {"https_port", c.HTTPSPort}, {"websocket.port", c.WebSocket.Port}} {
+	}{{"port", c.Port}, {"http_port", c.HTTPPort}, {"https_port", c.HTTPSPort}, {"websocket.port", c.WebSocket.Port}, {"leafnodes.port", c.LeafNodes.Port}} {
 		if p.port <= 0 {
 			continue
 		}

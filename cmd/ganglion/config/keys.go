@@ -105,7 +105,8 @@ var topKeys = map[string]key{
 	"resolver_pinned_accounts": stringList(func(c *Config) *[]string { return &c.Operator.Pinned }),
 	"trusted_keys":             stringList(func(c *Config) *[]string { return &c.Operator.Trusted }),
 	"trusted":                  stringList(func(c *Config) *[]string { return &c.Operator.Trusted }),
-	"cluster":                  nil, "gateway": nil, "leafnodes": nil, "leaf": nil, "store_dir": nil,
+	"leafnodes":                leafBlock, "leaf": leafBlock,
+	"cluster": nil, "gateway": nil, "store_dir": nil,
 	"mqtt": nil,
 	// Blocks of ours that are announced and not built yet.
 	"console": nil, "prometheus": nil,

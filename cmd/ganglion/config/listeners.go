@@ -32,7 +32,7 @@ const (
 // BuiltIn reports whether the listener name has a block of its own elsewhere.
 func BuiltIn(name string) bool {
 	switch name {
-	case ListenerTCP, ListenerWebSocket, ListenerQUIC, ListenerWebTransport:
+	case ListenerTCP, ListenerWebSocket, ListenerQUIC, ListenerWebTransport, ListenerLeaf, ListenerLeafQUIC:
 		return true
 	}
 	return false
@@ -89,6 +89,9 @@ func listenerKeys(name string, l *Listener) map[string]key {
 		"max_handshakes":              integer(func(c *Config) *int { return &at(c).MaxHandshakes }, 1),
 	}
 	switch name {
+	case ListenerLeaf, ListenerLeafQUIC:
+		delete(keys, "max_handshakes")
+		return keys
 	case ListenerWebSocket, ListenerQUIC, ListenerWebTransport:
 		return keys
 	}

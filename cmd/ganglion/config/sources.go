@@ -37,6 +37,7 @@ func (c *Config) Sources() map[string]certs.Source {
 	if c.WebSocketSource() == SourceWebSocket {
 		add(SourceWebSocket, &c.WebSocket.TLS)
 	}
+	add(SourceLeaf, &c.LeafNodes.TLS)
 	if c.QUICSource() == SourceQUIC {
 		add(SourceQUIC, &c.QUIC.TLS)
 	}

@@ -20,7 +20,7 @@ func given(name string, v any) string {
 	case []any:
 		return "a list"
 	}
-	for _, word := range []string{"token", "pass", "auth", "user", "nkey", "monitor", "operator", "resolver", "account", "cookie"} {
+	for _, word := range []string{"token", "pass", "auth", "user", "nkey", "monitor", "operator", "resolver", "account", "cookie", "remotes"} {
 		if !strings.Contains(name, word) {
 			continue
 		}

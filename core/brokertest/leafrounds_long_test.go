@@ -1,0 +1,5 @@
+//go:build long
+
+package brokertest_test
+
+const leafRounds = 600
