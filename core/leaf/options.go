@@ -20,13 +20,16 @@ import (
 // DefaultPort is that of leafnode listeners.
 const DefaultPort = 7422
 
-// Defaults. A first INFO may take as long as a dial: on links by satellite both
-// take longer than the second that nats-server gives them.
+// Defaults. On links by satellite a dial, a first INFO and a handshake take longer
+// than the seconds that nats-server gives them.
 const (
 	DefaultReconnect   = time.Second
 	DefaultDialTimeout = 10 * time.Second
-	DefaultAuthTimeout = 2 * time.Second
+	DefaultAuthTimeout = 10 * time.Second
 	DefaultRemember    = 10 * time.Minute
+
+	// shakeTimeout bounds what follows the first INFO.
+	shakeTimeout = 30 * time.Second
 
 	maxReconnect = 30 * time.Second // what failures in a row lead to
 	// loopDelay is how long a remote waits that led to a loop, or to a cluster of

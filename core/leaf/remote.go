@@ -55,15 +55,17 @@ func (r *remote) run(ctx context.Context) {
 	}
 	var old *Link // whose interest is remembered
 	var forget *time.Timer
-	failures := 0
+	failures, plain := 0, false
 	for ctx.Err() == nil {
 		for _, u := range r.addresses() {
 			if ctx.Err() != nil {
 				break
 			}
 			r.set(stateConnecting, nil)
-			s, err := r.m.solicit(ctx, r.Remote, u)
+			s, err := r.m.solicit(ctx, r.Remote, u, plain)
 			if err != nil {
+				var pe *peerError
+				plain = !plain && errors.As(err, &pe) && strings.Contains(pe.text, "Timeout")
 				failures++
 				r.failed(u, err, failures)
 				if r.pausing() > 0 {

@@ -25,16 +25,19 @@ type shaken struct {
 }
 
 // solicit connects to u and does the leaf's part of the handshake.
-func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL) (s *shaken, err error) {
+//
+// plain has it decline compression: a hub may not have the patience for the round
+// trip that this takes more.
+func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL, plain bool) (s *shaken, err error) {
 	o := m.options()
-	ctx, cancel := context.WithTimeout(ctx, DefaultDialTimeout)
-	defer cancel()
 	var nc net.Conn
+	dialing, cancel := context.WithTimeout(ctx, DefaultDialTimeout)
 	if dial := o.Dial[u.Scheme]; dial != nil {
-		nc, err = dial(ctx, u, r)
+		nc, err = dial(dialing, u, r)
 	} else {
-		nc, err = (&net.Dialer{}).DialContext(ctx, "tcp", address(u))
+		nc, err = (&net.Dialer{}).DialContext(dialing, "tcp", address(u))
 	}
+	cancel()
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +68,7 @@ func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL) (s *shaken
 	if !leafPort(info) {
 		return nil, errWrongPort
 	}
+	base.SetDeadline(time.Now().Add(shakeTimeout))
 	if o.Cluster != "" && info.Cluster == o.Cluster {
 		return nil, &peerError{textCluster}
 	}
@@ -84,6 +88,9 @@ func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL) (s *shaken
 		mode = Auto
 	}
 	ours := Off
+	if plain {
+		mode = Off
+	}
 	if c, on := negotiate(mode, Compression(info.Compression)); on {
 		ours = c
 		ask := wire.LeafInfo{ClientID: info.ClientID, Compression: string(mode)}

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,6 +21,8 @@ type DialOptions struct {
 	// first packet. NextProtos is filled in; ServerName is the host dialed unless
 	// it is set.
 	TLS *tls.Config
+	// ALPN is the protocol asked for; "" is ALPN, the package's constant.
+	ALPN string
 	// Lanes are subjects, with wildcards or without, whose subscriptions are to be
 	// delivered each on a stream of its own; see the package's comment.
 	Lanes []string
@@ -120,7 +123,7 @@ func (s *Session) tls(addr string) *tls.Config {
 		c = s.opts.TLS.Clone()
 	}
 	c.MinVersion = tls.VersionTLS13
-	c.NextProtos = []string{ALPN}
+	c.NextProtos = []string{cmp.Or(s.opts.ALPN, ALPN)}
 	if c.ClientSessionCache != nil {
 		once, verify := &singleUse{cache: c.ClientSessionCache}, c.VerifyConnection
 		c.ClientSessionCache = once

@@ -26,7 +26,7 @@ func Opener(o Options) (listeners.OpenFunc, error) {
 		if err != nil {
 			return nil, err
 		}
-		return listen(p, true)
+		return listen(p, ALPN, true)
 	}, nil
 }
 
@@ -43,6 +43,7 @@ func OpenPort(ctx context.Context, host string, port int, o Options) (*Port, err
 // Listener accepts NATS connections on a Port. Create it with Listen.
 type Listener struct {
 	port  *Port
+	alpn  string
 	own   bool // the port goes with the listener
 	conns chan *Conn
 	done  chan struct{}
@@ -55,11 +56,15 @@ type Listener struct {
 
 // Listen accepts NATS connections on p, which stays open when the listener is
 // closed.
-func Listen(p *Port) (*Listener, error) { return listen(p, false) }
+func Listen(p *Port) (*Listener, error) { return listen(p, ALPN, false) }
 
-func listen(p *Port, own bool) (*Listener, error) {
-	l := &Listener{port: p, own: own, conns: make(chan *Conn), done: make(chan struct{}), sessions: map[*session]struct{}{}}
-	if err := p.Serve(ALPN, l.serve); err != nil {
+// ListenLeaf accepts the connections of leafs on p, as Listen does NATS
+// connections.
+func ListenLeaf(p *Port) (*Listener, error) { return listen(p, ALPNLeaf, false) }
+
+func listen(p *Port, alpn string, own bool) (*Listener, error) {
+	l := &Listener{port: p, alpn: alpn, own: own, conns: make(chan *Conn), done: make(chan struct{}), sessions: map[*session]struct{}{}}
+	if err := p.Serve(alpn, l.serve); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -88,7 +93,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 // without any are closed.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
-		l.port.Release(ALPN)
+		l.port.Release(l.alpn)
 		close(l.done)
 		l.mu.Lock()
 		l.closed = true

@@ -14,6 +14,10 @@ const Kind = "quic"
 // ALPN is the protocol that clients of the mapping ask for.
 const ALPN = "nats"
 
+// ALPNLeaf is the protocol that leafs ask for: the same mapping, the leafnode
+// protocol within.
+const ALPNLeaf = "nats-leaf"
+
 // Defaults.
 const (
 	DefaultMaxConns         = 64 << 10

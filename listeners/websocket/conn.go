@@ -20,6 +20,7 @@ type Conn struct {
 	nc     net.Conn
 	remote net.Addr
 	packs  bool // permessage-deflate was negotiated
+	leaf   bool // it was asked for on pathLeaf
 	d      decoder
 	ahead  []byte // read by net/http behind the request
 
@@ -38,7 +39,7 @@ type Conn struct {
 // newConn returns the connection of an upgraded request. brw is what net/http
 // read through. maxPacked is 0 when no compression was negotiated.
 func newConn(nc net.Conn, brw *bufio.ReadWriter, r *http.Request, remote net.Addr, maxPacked int) *Conn {
-	c := &Conn{nc: nc, remote: remote, packs: maxPacked > 0, req: r}
+	c := &Conn{nc: nc, remote: remote, packs: maxPacked > 0, leaf: r.URL.Path == pathLeaf, req: r}
 	c.d.maxPacked = maxPacked
 	if n := brw.Reader.Buffered(); n > 0 {
 		b, _ := brw.Reader.Peek(n)
@@ -67,6 +68,9 @@ func (c *Conn) Request() *http.Request {
 	c.req = nil
 	return r
 }
+
+// Leaf reports whether a leaf asked for the connection (Options.Leaf).
+func (c *Conn) Leaf() bool { return c.leaf }
 
 // Packs reports whether the client takes compressed frames: AppendFrame may be
 // called with packed.

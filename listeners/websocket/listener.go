@@ -161,11 +161,14 @@ func (p *pending) Close() error {
 	return p.Conn.Close()
 }
 
+// pathLeaf is where leafs ask for their connections.
+const pathLeaf = "/leafnode"
+
 // serve answers one request.
 func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	s := l.opts.Load()
 	if !asksUpgrade(r) {
-		if s.Handler != nil && r.URL.Path != "/leafnode" {
+		if s.Handler != nil && r.URL.Path != pathLeaf {
 			s.Handler.ServeHTTP(w, r)
 			return
 		}
@@ -176,7 +179,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet:
 		refuse(w, http.StatusMethodNotAllowed)
 		return
-	case r.URL.Path == "/leafnode" && !s.Leaf, r.URL.Path == "/mqtt":
+	case r.URL.Path == pathLeaf && !s.Leaf, r.URL.Path == "/mqtt":
 		s.Logger.Info("websocket refused", "remote", r.RemoteAddr, "path", r.URL.Path, "reason", "not configured to accept it")
 		refuse(w, http.StatusNotFound)
 		return

@@ -21,7 +21,7 @@ var fixed = map[string]bool{
 	"QUIC.On": true, "QUIC.Host": true, "QUIC.Port": true, "QUIC.MaxConns": true, "QUIC.MaxStreams": true, "QUIC.MaxHandshakes": true, "QUIC.RetryRate": true,
 	"QUIC.MaxLanes": true, "QUIC.HandshakeTimeout": true, "QUIC.IdleTimeout": true, "QUIC.KeepAlive": true, "QUIC.NoEarlyData": true, "QUICByFlag": true, "WebTransport.On": true,
 	"ProxyProtocol": true, "ProxyFrom": true, "Domain": true, "WSSPort": true, "ACMEPort": true,
-	"LeafNodes.On": true, "LeafNodes.Host": true, "LeafNodes.Port": true,
+	"LeafNodes.Host": true, "LeafNodes.Port": true, "LeafNodes.TLS.On": true, "LeafNodes.TLS.First": true, "LeafNodes.TLS.Map": true, "LeafNodes.Auth.Account": true,
 	"PortsFileDir": true, "Broker.ServerName": true, "Plugins.On": true, "Plugins.Metering": true, "Plugins.CacheDir": true, "Broker.MaxClosed": true,
 }
 

@@ -152,9 +152,12 @@ func leafBlock(c *Config, name string, t token, v any) error {
 		if len(a.Users) > 0 {
 			return errorAt(t, "%s.authorization can not have a single user/pass and a users array; keep one of them", name)
 		}
-		if err := checkLeafUser(&a.Who()[:1:1][0]); a.User == "" && a.NKey == "" || err != nil {
-			return errorAt(t, "%s.authorization has a password without a user, or a wrong nkey; add user, or a public nkey of a user", name)
+		if err := checkLeafUser(&auth.User{Name: a.User, Password: a.Password, NKey: a.NKey}); err != nil {
+			return errorAt(t, "%s.authorization %w", name, err)
 		}
+	}
+	if l.Port == 0 {
+		l.Host = ""
 	}
 	switch {
 	case l.Port == 0 && (l.TLS.On || l.Advertise != "" || len(a.Who()) > 0 || a.Account != ""):

@@ -118,8 +118,6 @@ func leafRemoteKeys(r *LeafRemote) map[string]key {
 			return errorAt(t, "%s can't be done yet: %s; remove it", name, why)
 		}
 	}
-	var ignored bool
-	accept := flag(&ignored) // nothing here has to do with it
 	tlsKeys := tlsKeys(func(*Config) *TLS { return &r.TLS })
 	tlsKeys["insecure"] = flag(&r.Insecure)
 	tlsKeys["acme"], tlsKeys["internal"], tlsKeys["connection_rate_limit"], tlsKeys["verify_and_map"] = nil, nil, nil, nil
@@ -142,7 +140,7 @@ func leafRemoteKeys(r *LeafRemote) map[string]key {
 		"compression":    mode,
 		"ws_compression": flag(&r.WSCompression), "ws_compress": flag(&r.WSCompression), "websocket_compression": flag(&r.WSCompression),
 		"ws_no_masking": masking, "websocket_no_masking": masking,
-		"jetstream_cluster_migrate": acceptAny, "js_cluster_migrate": accept,
+		"jetstream_cluster_migrate": acceptAny, "js_cluster_migrate": acceptAny,
 		"isolate_leafnode_interest": isolate, "isolate": isolate, "request_isolation": flag(&r.Isolate),
 		"first_info_timeout": duration(func(*Config) *time.Duration { return &r.FirstInfo }, time.Millisecond),
 		"dial_timeout":       nil, "disabled": flag(&r.Disabled), "ignore_discovered_servers": flag(&r.IgnoreFound),

@@ -12,10 +12,12 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ganglion/cmd/ganglion/config"
 	"ganglion/core/broker"
+	"ganglion/core/leaf"
 	"ganglion/core/monitor"
 	"ganglion/listeners"
 	"ganglion/listeners/certs"
@@ -53,6 +55,8 @@ type Daemon struct {
 	webSocket    *websocket.Listener // nil for none
 	quic         *quic.Port          // nil for none
 	webTransport *webtransport.Listener
+	leafs        map[string]leaf.Endpoint   // of listeners of leafs, by name
+	leafTLS      atomic.Pointer[tls.Config] // of leafs to come; nil for none
 	http         []*http.Server
 	httpLn       net.Listener
 	httpsLn      net.Listener
@@ -105,6 +109,9 @@ func (d *Daemon) start(ctx context.Context) error {
 	}
 	o.Reload = d.Reload
 	d.admit(c, &o)
+	if o.Leaf, err = d.leafOptions(c); err != nil {
+		return err
+	}
 	if d.broker, err = broker.New(o); err != nil {
 		return err
 	}

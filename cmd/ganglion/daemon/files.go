@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"ganglion/cmd/ganglion/config"
 	"ganglion/listeners/quic"
 	"ganglion/listeners/websocket"
 	"ganglion/listeners/webtransport"
@@ -36,6 +37,11 @@ func (d *Daemon) writeFiles(addr *net.TCPAddr) error {
 		a, ok := portOf(l.Addr())
 		switch {
 		case i == 0 || !ok:
+			continue
+		case l.Name == config.ListenerLeaf:
+			ports[l.Name] = urls("nats", l.Host, a)
+			continue
+		case l.Name == config.ListenerLeafQUIC: // on quic's port
 			continue
 		case l.Kind == quic.Kind || l.Kind == webtransport.Kind:
 			ports[l.Name] = urls(map[string]string{quic.Kind: "quic", webtransport.Kind: "https"}[l.Kind], l.Host, a)

@@ -16,6 +16,7 @@ import (
 
 	"ganglion/cmd/ganglion/config"
 	"ganglion/core/broker"
+	"ganglion/core/leaf"
 	"ganglion/listeners"
 	"ganglion/listeners/certs"
 	"ganglion/listeners/quic"
@@ -30,7 +31,9 @@ type plan struct {
 	listeners.Config
 	open     listeners.OpenFunc
 	endpoint broker.Endpoint
-	quicTLS  *tls.Config // of the UDP port; nil for other listeners
+	quicTLS  *tls.Config    // of the UDP port; nil for other listeners
+	leaf     *leaf.Endpoint // of listeners of leafs; nil for clients'
+	leafTLS  *tls.Config
 }
 
 // plans returns the listeners that c asks for, the client listener first.
@@ -51,6 +54,13 @@ func (d *Daemon) plans(c *config.Config) ([]plan, error) {
 	}
 	if c.QUIC.On {
 		ps, err := d.quicPlans(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ps...)
+	}
+	if c.LeafNodes.Listens() {
+		ps, err := d.leafPlans(c)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +136,7 @@ func (d *Daemon) webSocketOptions(c *config.Config) (websocket.Options, error) {
 	ws := &c.WebSocket
 	o := websocket.Options{
 		SameOrigin: ws.SameOrigin, AllowedOrigins: ws.AllowedOrigins, Compression: ws.Compression, HandshakeTimeout: ws.HandshakeTimeout,
-		MaxHandshakes: c.Listeners[config.ListenerWebSocket].MaxHandshakes, Headers: ws.Headers, ForwardedFrom: ws.ForwardedFrom, Logger: d.log.Logger,
+		MaxHandshakes: c.Listeners[config.ListenerWebSocket].MaxHandshakes, Headers: ws.Headers, ForwardedFrom: ws.ForwardedFrom, Leaf: c.LeafNodes.Listens(), Logger: d.log.Logger,
 	}
 	if m := c.Broker.MaxPayload; m > 0 {
 		o.MaxCompressed = 2*m + 64<<10
@@ -158,6 +168,7 @@ func (d *Daemon) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.leafs = map[string]leaf.Endpoint{}
 	for _, p := range plans {
 		set, err := listeners.Registry{p.Kind: p.open}.Open(ctx, p.Config)
 		if err != nil {
@@ -170,6 +181,10 @@ func (d *Daemon) listen(ctx context.Context) error {
 			p.endpoint.Port = a
 		}
 		d.endpoints = append(d.endpoints, p.endpoint)
+		if p.leaf != nil {
+			d.leafs[p.Name] = *p.leaf
+			d.leafTLS.CompareAndSwap(nil, p.leafTLS)
+		}
 	}
 	if !needsHTTP01(d.config) {
 		return nil
@@ -221,16 +236,32 @@ func toHTTPS(w http.ResponseWriter, r *http.Request) {
 
 // serveAll has the broker accept on every listener.
 func (d *Daemon) serveAll() {
-	for i, l := range d.set {
-		d.serving.Add(1)
-		go func() {
-			defer d.serving.Done()
-			if err := d.broker.Serve(l.Listener, d.endpoints[i]); err != nil && !errors.Is(err, broker.ErrClosed) {
-				d.log.Error("listener failed", "listener", l.Name, "error", err)
+	serve := func(name string, f func() error) {
+		d.serving.Go(func() {
+			if err := f(); err != nil && !errors.Is(err, broker.ErrClosed) {
+				d.log.Error("listener failed", "listener", name, "error", err)
 			}
-		}()
+		})
+	}
+	for i := range d.set {
+		l := &d.set[i]
+		if e, ok := d.leafs[l.Name]; ok {
+			serve(l.Name, func() error { return d.broker.ServeLeaf(l.Listener, e) })
+			continue
+		}
+		if l.Kind == websocket.Kind && d.config.LeafNodes.Listens() {
+			clients, leafs := split(l.Listener)
+			l.Listener = clients
+			e := d.webSocketLeafs(d.endpoints[i].Secure)
+			serve(l.Name, func() error { return d.broker.ServeLeaf(leafs, e) })
+		}
+		serve(l.Name, func() error { return d.broker.Serve(l.Listener, d.endpoints[i]) })
 	}
 	for i, l := range d.set[1:] {
+		if _, ok := d.leafs[l.Name]; ok {
+			d.log.Info("Listening for leafnode connections", "listener", l.Name, "kind", l.Kind, "address", l.Addr().String())
+			continue
+		}
 		scheme := "listener"
 		switch l.Kind {
 		case quic.Kind, webtransport.Kind:
@@ -283,13 +314,19 @@ func (d *Daemon) prepareListeners(c *config.Config) (commit, abort func(), err e
 				if l.Name != p.Name {
 					continue
 				}
+				if err := l.Gate.SetLimits(p.Limits); err != nil {
+					d.log.Error("listener limits", "listener", l.Name, "error", err)
+				}
+				if p.leaf != nil {
+					if p.leafTLS != nil {
+						d.leafTLS.Store(p.leafTLS)
+					}
+					continue
+				}
 				e := p.endpoint
 				e.Host, e.Port = d.endpoints[i].Host, d.endpoints[i].Port
 				d.endpoints[i] = e
 				d.broker.SetEndpoint(l.Listener, e)
-				if err := l.Gate.SetLimits(p.Limits); err != nil {
-					d.log.Error("listener limits", "listener", l.Name, "error", err)
-				}
 				var err error
 				switch {
 				case l.Kind == websocket.Kind && ws != nil:

@@ -29,6 +29,9 @@ func (d *Daemon) stages() []stage {
 				o.Auth.Operator = t.Trust
 			}
 			d.admit(c, &o)
+			if o.Leaf, err = d.leafOptions(c); err != nil {
+				return nil, nil, err
+			}
 			commit, abort, err := d.broker.Prepare(o)
 			if err != nil {
 				return nil, nil, err
