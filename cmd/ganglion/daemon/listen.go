@@ -32,7 +32,7 @@ type plan struct {
 	open     listeners.OpenFunc
 	endpoint broker.Endpoint
 	quicTLS  *tls.Config    // of the UDP port; nil for other listeners
-	leaf     *leaf.Endpoint // of listeners of leafs; nil for clients'
+	leaf     *leaf.Endpoint // of listeners of leafs; nil for clients
 	leafTLS  *tls.Config
 }
 

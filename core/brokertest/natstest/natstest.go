@@ -25,6 +25,16 @@ func StartNATSMonitored(t testing.TB, config string) (addr, url string) {
 	return s.Addr().String(), "http://" + s.MonitorAddr().String()
 }
 
+// StartNATSNode is StartNATS for a server that is stopped before the test's end.
+func StartNATSNode(t testing.TB, config string) (addr string, stop func()) {
+	t.Helper()
+	s := start(t, config, false)
+	return s.Addr().String(), func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+}
+
 func start(t testing.TB, config string, monitored bool) *server.Server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "nats.conf")
