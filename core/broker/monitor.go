@@ -35,7 +35,7 @@ func (b *Broker) Varz() *monitor.Varz {
 		AuthTimeout: s.Auth.Timeout("").Seconds(), MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload, MaxPending: o.MaxPending,
 		TLSTimeout: 2, WriteDeadline: o.WriteDeadline,
 		Start: b.start.UTC(), Now: now.UTC(), Uptime: monitor.Uptime(now.Sub(b.start)),
-		Connections: st.Open, TotalConnections: st.Accepted,
+		Leafs: len(b.leafs.Links()), Connections: st.Open, TotalConnections: st.Accepted,
 		InMsgs: st.InMsgs, InBytes: st.InBytes, InClientMsgs: st.InMsgs, InClientBytes: st.InBytes,
 		OutMsgs: st.OutMsgs, OutBytes: st.OutBytes, OutClientMsgs: st.OutMsgs, OutClientBytes: st.OutBytes,
 		SlowConsumers: int64(slow), StaleConnections: int64(st.Stale), StalledClients: int64(st.Stalled),
@@ -158,6 +158,7 @@ func (b *Broker) ClosedByReason() map[string]uint64 { return b.clients.ClosedByR
 // what the last one knows of its listeners.
 func (b *Broker) Monitor(o monitor.Options) *monitor.Handler {
 	h := monitor.New(b, o)
+	h.Register(b.leafSamples)
 	b.events.shown.Store(h)
 	return h
 }
@@ -185,7 +186,7 @@ func (b *Broker) Account(name string) *monitor.AccountInfo {
 	i := &monitor.AccountInfo{
 		Name: name, Updated: s.Updated.UTC(), IsSystem: a == b.accounts.System(), Complete: true,
 		Expired: !s.Expires.IsZero() && !time.Now().Before(s.Expires),
-		Clients: b.NumConns(monitor.ConnQuery{Open: true, Account: name}), NumSubs: st.Count,
+		Clients: b.NumConns(monitor.ConnQuery{Open: true, Account: name}), Leafs: b.linksIn(a), NumSubs: st.Count,
 		Mappings: mapped(s.Mappings), JWT: s.JWT, IssuerKey: s.Issuer, NameTag: nameTag(s),
 		Sublist: &monitor.SublistStats{NumSubs: st.Count, NumInserts: st.Inserts, NumRemoves: st.Removes, NumMatches: st.Matches},
 	}
@@ -311,6 +312,24 @@ func (b *Broker) AccountStats(names []string) []monitor.AccountStat {
 		s.Sent.Bytes += i.OutBytes
 		s.Received.Msgs += i.InMsgs
 		s.Received.Bytes += i.InBytes
+	}
+	for _, l := range b.leafs.Links() {
+		k, ok := at[l.Account()]
+		if !ok {
+			continue
+		}
+		s, i := &list[k], l.Info(false)
+		s.Leafs++
+		s.TotalConns++
+		for _, d := range []struct {
+			to          *monitor.DataStats
+			msgs, bytes int64
+		}{{&s.Sent, i.OutMsgs, i.OutBytes}, {&s.Received, i.InMsgs, i.InBytes}} {
+			d.to.Msgs += d.msgs
+			d.to.Bytes += d.bytes
+			d.to.Leafs.Msgs += d.msgs
+			d.to.Leafs.Bytes += d.bytes
+		}
 	}
 	return list
 }

@@ -122,6 +122,7 @@ func transports(t testing.TB) []*transport {
 		{name: "wss", listen: webSocket(websocket.Options{Secure: func(nc net.Conn) net.Conn { return broker.TLSServer(nc, server) }}),
 			dial: dialWebSocket(client, ""), url: func(a string) string { return "wss://" + a }, options: secure},
 		overQUIC("quic", server, quic.DialOptions{TLS: client}),
+		overWebTransport(server, client),
 		overQUIC("quic, everything on lanes", server, quic.DialOptions{TLS: client, Lanes: []string{">"}}),
 		{name: "unix", listen: func(t testing.TB) (net.Listener, broker.Endpoint) {
 			return open(t, tcp.OpenUnix), broker.Endpoint{Name: "unix"}

@@ -61,7 +61,10 @@ func (s *Service) accountRoutes() []route {
 			}
 			return z.Account, nil
 		})},
-		{subject: of + "LEAFZ", answer: with(s, func(*request, *none) (any, error) { return s.leafz(), nil })},
+		{subject: of + "LEAFZ", answer: with(s, func(q *request, o *monitor.LeafzOptions) (any, error) {
+			o.Account = q.token(3)
+			return s.opts.Source.Leafz(*o), nil
+		})},
 		{subject: of + "JSZ", answer: with(s, func(*request, *none) (any, error) { return nil, errNoJetStream })},
 		{subject: of + "STATZ", answer: s.accountStatz},
 		{subject: of + "CONNS", answer: s.accountConns},

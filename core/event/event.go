@@ -44,6 +44,7 @@ type Source interface {
 	Varz() *monitor.Varz
 	Connz(monitor.ConnzOptions) (*monitor.Connz, error)
 	Subsz(monitor.SubszOptions) (*monitor.Subsz, error)
+	Leafz(monitor.LeafzOptions) *monitor.Leafz
 	Accountz(monitor.AccountzOptions) (*monitor.Accountz, error)
 	AccountStatz(monitor.AccountStatzOptions) *monitor.AccountStatz
 	Healthz(monitor.HealthzOptions) *monitor.Health

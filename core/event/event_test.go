@@ -42,6 +42,10 @@ func (f *fake) Connz(o monitor.ConnzOptions) (*monitor.Connz, error) {
 	return &monitor.Connz{ID: id, Conns: []monitor.ConnInfo{{Account: o.Account}}}, nil
 }
 
+func (f *fake) Leafz(o monitor.LeafzOptions) *monitor.Leafz {
+	return &monitor.Leafz{ID: id, Leafs: []monitor.LeafInfo{{Account: o.Account}}}
+}
+
 func (f *fake) Subsz(o monitor.SubszOptions) (*monitor.Subsz, error) {
 	return &monitor.Subsz{ID: id, Subs: []monitor.SubDetail{{Account: o.Account, Subject: "a.b"}, {Subject: "a.c", Queue: "q"}}}, nil
 }

@@ -34,6 +34,10 @@ type Source interface {
 	// the literal subject test ("" for all).
 	Subscriptions(acc, test string) []SubDetail
 	ValidLiteral(subject string) bool
+	// Links returns the links to other servers, with subs what their other ends
+	// want, and Remotes the hubs that are solicited. The caller owns both.
+	Links(subs bool) []LeafInfo
+	Remotes() []LeafRemote
 	// Healthy returns why the broker is not, or nil.
 	Healthy() error
 
@@ -82,6 +86,7 @@ func New(source Source, o Options) *Handler {
 	h.registry.MustRegister(&collector{views: h.Views, complete: o.Complete})
 	h.json("/varz", func(*http.Request) (any, error) { return h.Varz(), nil })
 	h.json("/connz", h.connz)
+	h.json("/leafz", h.leafz)
 	h.json("/subsz", h.subsz)
 	h.json("/subscriptionsz", h.subsz)
 	h.json("/accountz", h.accountz)

@@ -56,6 +56,17 @@ func (fake) Subscriptions(acc, test string) (list []monitor.SubDetail) {
 }
 
 func (fake) ValidLiteral(s string) bool { return !strings.ContainsAny(s, "*>") }
+func (fake) Links(subs bool) []monitor.LeafInfo {
+	list := []monitor.LeafInfo{{CID: 9, Name: "L2", Account: "B"}, {CID: 7, Name: "L1", Account: "A", IsSpoke: true}}
+	if subs {
+		list[1].Subs = []string{"b", "a"}
+	}
+	return list
+}
+
+func (fake) Remotes() []monitor.LeafRemote {
+	return []monitor.LeafRemote{{URL: "nats-leaf://h:7422", Account: "A", State: "waiting", LastError: "no"}}
+}
 func (f fake) Healthy() error           { return f.ill }
 func (fake) SystemAccount() string      { return "SYS" }
 func (fake) AccountNames() []string     { return []string{"$G", "A", "B", "SYS"} }
@@ -278,6 +289,13 @@ func TestParameters(t *testing.T) {
 		"/connz?sort=x":                           "invalid sorting option: x",
 		"/connz?limit=x":                          "Error decoding int for 'limit'",
 		"/subsz?acc=A":                            `"num_subscriptions": 2`,
+		"/leafz":                                  `"leafnodes": 2`,
+		"/leafz?acc=B":                            `"leafnodes": 1`,
+		"/leafz?acc=NOPE":                         `"leafs": []`,
+		"/leafz?acc=A":                            `"last_error": "no"`,
+		"/leafz?subs=1":                           "\"subscriptions_list\": [\n        \"a\",\n        \"b\"\n      ]",
+		"/leafz?subs=x":                           "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"x\": invalid syntax",
+		"/metrics":                                "go_",
 		"/accountz":                               `"system_account": "SYS"`,
 		"/accountz?acc=A":                         `"account_name": "A"`,
 		"/accountz?acc=NOPE":                      "Account NOPE does not exist",

@@ -30,7 +30,7 @@ type Varz struct {
 	MaxPending        int64             `json:"max_pending"`
 	Cluster           struct{}          `json:"cluster"`
 	Gateway           struct{}          `json:"gateway"`
-	Leaf              struct{}          `json:"leaf"`
+	Leaf              LeafNode          `json:"leaf"`
 	MQTT              struct{}          `json:"mqtt"`
 	Websocket         WebSocket         `json:"websocket"`
 	JetStream         struct{}          `json:"jetstream"`
