@@ -93,6 +93,26 @@ const (
 	quicStreamBytes = 10 << 10
 )
 
+// What crosses a leafnode link: the CPU time of the edge per message, or of both
+// ends of a link where they are of one product; how many changes of interest a
+// second, and how soon after a TCP connection the hub knows of resumeSubs
+// subscriptions.
+const (
+	leafSmallCPU = 0.35
+	leafLargeCPU = 0.60 // from 1 KiB on
+	leafPairCPU  = 0.30
+	leafPairRate = 2.5
+	leafChanges  = 50_000
+	leafResumeMS = 2000
+)
+
+func leafFloors(size int) []floor {
+	if size >= 1<<10 {
+		return []floor{atMost("x.cpu", leafLargeCPU)}
+	}
+	return []floor{atMost("x.cpu", leafSmallCPU)}
+}
+
 func quicFloors() []floor {
 	return []floor{atMost("x.cpu", quicCPU), atLeast("g.packet bytes", quicPacketBytes)}
 }

@@ -58,13 +58,19 @@ type stage struct {
 	opts    options
 	env     serverEnv
 	product product
+	nats    product
 	base    bool // the leg that a scenario of two Ganglions compares with
 	servers []*server
 }
 
 // start launches the product and waits until it accepts clients.
 func (st *stage) start(ctx context.Context, over transport) (*server, error) {
-	srv, err := st.product.start(ctx, st.env, over)
+	return st.startAs(ctx, st.product, over)
+}
+
+// startAs is start of another product than the stage's.
+func (st *stage) startAs(ctx context.Context, p product, over transport) (*server, error) {
+	srv, err := p.start(ctx, st.env, over)
 	if err != nil {
 		return nil, err
 	}

@@ -93,12 +93,24 @@ type usage struct {
 	at                   time.Time
 	messages             int64
 	server, own, machine time.Duration // CPU time
+	others               time.Duration // of servers that are part of the leg but not measured
 }
 
 func (s *session) look(count func() int64) (u usage, err error) {
 	u.at, u.messages = time.Now(), count()
 	if u.server, err = s.srv.cpu(); err != nil {
 		return u, err
+	}
+	for _, other := range s.others {
+		d, err := other.cpu()
+		if err != nil {
+			return u, err
+		}
+		if s.joint {
+			u.server += d
+		} else {
+			u.others += d
+		}
 	}
 	if u.own, err = processCPU(0); err != nil {
 		return u, err
@@ -139,7 +151,7 @@ func (s *session) measure(o options, count func() int64) (leg, error) {
 		return leg{}, fmt.Errorf("nothing was delivered in %.1f s", took)
 	}
 	server, own := to.server-from.server, to.own-from.own
-	foreign := to.machine - from.machine - server - own
+	foreign := to.machine - from.machine - server - own - (to.others - from.others)
 	return leg{
 		Messages: n, Seconds: took, Rate: float64(n) / took,
 		CPU: float64(server) / float64(n), OwnCPU: float64(own) / float64(n), RSS: rss,

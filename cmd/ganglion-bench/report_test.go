@@ -31,6 +31,8 @@ func TestSelectScenarios(t *testing.T) {
 		{"ws1:1", []string{"ws1:1/128", "ws1:1/one", "ws1:1/16k"}},
 		{"quic-idle", []string{"quic-idle", "quic-idle/10"}},
 		{"quic", []string{"quic-1:1", "quic-1:8", "quic-idle", "quic-idle/10"}},
+		{"leaf-up", []string{"leaf-up/128", "leaf-up/1k", "leaf-up/s2"}},
+		{"leaf-", []string{"leaf-up/128", "leaf-up/1k", "leaf-up/s2", "leaf-down/128", "leaf-down/1k", "leaf-down/s2", "leaf-pair", "leaf-interest", "leaf-reconnect"}},
 		{"tls", []string{"tls1:1/128", "tls1:8", "tls8:8/128", "tls1:1/16k"}},
 	}
 	for _, tt := range tests {

@@ -105,7 +105,7 @@ func (r *runner) prepare(ctx context.Context, sc scenario) error {
 }
 
 func (r *runner) stage(p product) *stage {
-	return &stage{opts: r.opts, env: r.env, product: p}
+	return &stage{opts: r.opts, env: r.env, product: p, nats: r.nats}
 }
 
 // pair runs one leg of each server, the one that Ganglion is compared with first

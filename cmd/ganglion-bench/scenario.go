@@ -74,6 +74,7 @@ func scenarios(o options, files uint64) []scenario {
 		)
 	}
 	all = append(all, quicLoads(o, files)...)
+	all = append(all, leafLoads()...)
 	return append(all, manyAccounts(), startup())
 }
 

@@ -101,6 +101,11 @@ func (s *session) pairsOf(n, size int) (*topology, error) {
 // fan makes np publishers and ns subscribers of one subject, all in one
 // window; readers are not attached yet.
 func (s *session) fan(subject, queue string, size, np, ns, bytes int) (*topology, error) {
+	return s.fanTo(s, subject, queue, size, np, ns, bytes)
+}
+
+// fanTo is fan with the subscribers at another server.
+func (s *session) fanTo(far *session, subject, queue string, size, np, ns, bytes int) (*topology, error) {
 	head := msgHead(subject, "1", "", size)
 	win := newWindow(bytes, msgSize(head, size))
 	t := &topology{wins: []*window{win}}
@@ -112,7 +117,7 @@ func (s *session) fan(subject, queue string, size, np, ns, bytes int) (*topology
 		fanout = 1
 	}
 	for range ns {
-		c, err := s.dial()
+		c, err := far.dial()
 		if err != nil {
 			return nil, err
 		}
@@ -142,8 +147,11 @@ func (s *session) chunk(subject string, size int) chunk {
 
 // attach starts one reader for all subscribers and one for all publishers,
 // which receive PINGs only.
-func (t *topology) attach(s *session) error {
-	if err := s.attach(t.subs...); err != nil {
+func (t *topology) attach(s *session) error { return t.attachTo(s, s) }
+
+// attachTo is attach where the subscribers are those of far.
+func (t *topology) attachTo(s, far *session) error {
+	if err := far.attach(t.subs...); err != nil {
 		return err
 	}
 	var conns []*conn

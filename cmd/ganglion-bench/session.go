@@ -35,6 +35,8 @@ type session struct {
 	cancel context.CancelCauseFunc
 	srv    *server
 	zip    *inflater // shared by all that negotiate compression, which one loop must read
+	others []*server // of the same leg
+	joint  bool      // the CPU time of all of them is measured together
 
 	loops     sync.WaitGroup
 	closing   atomic.Bool
@@ -232,6 +234,11 @@ const patience = 20 * time.Second
 
 // until polls for done, outside of any measurement.
 func (s *session) until(what string, done func() bool) error {
+	return s.poll(what, 100*time.Microsecond, done)
+}
+
+// poll is until where looking costs the server something.
+func (s *session) poll(what string, every time.Duration, done func() bool) error {
 	for end := time.Now().Add(patience); !done(); {
 		if err := s.err(); err != nil {
 			return err
@@ -239,7 +246,7 @@ func (s *session) until(what string, done func() bool) error {
 		if time.Now().After(end) {
 			return fmt.Errorf("no %s within %s", what, patience)
 		}
-		nap(100 * time.Microsecond)
+		nap(every)
 	}
 	return nil
 }

@@ -53,6 +53,8 @@ func TestScripts(t *testing.T) {
 			"fill":     fill,
 			"waitgone": waitGone,
 			"waitglob": waitGlob,
+			"waitpage": waitPage,
+			"fill_in":  fillIn,
 
 			"wait_subscribed": waitSubscribed,
 		},
@@ -110,6 +112,7 @@ func ports(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("WS", scheme(b)+find("websocket"))
 	ts.Setenv("QUIC", "quic://"+find("quic"))
 	ts.Setenv("LAN", find("lan"))
+	ts.Setenv("LEAF", find("leafnodes"))
 	pid := strings.TrimSuffix(names[0][strings.LastIndexByte(names[0], '_')+1:], ".ports")
 	ts.Setenv("PID", pid)
 }
@@ -149,6 +152,39 @@ func httpGet(ts *testscript.TestScript, neg bool, args []string) {
 	b, err := io.ReadAll(r.Body)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
+}
+
+// waitpage URL REGEXP: until a line of the page matches.
+func waitPage(ts *testscript.TestScript, neg bool, args []string) {
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	var last []byte
+	defer func() {
+		if r := recover(); r != nil {
+			ts.Logf("%s shows:\n%s", args[0], last)
+			panic(r)
+		}
+	}()
+	poll(ts, fmt.Sprintf("%q on %s", args[1], args[0]), func() bool {
+		r, err := http.Get(args[0])
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		last, err = io.ReadAll(r.Body)
+		return err == nil && re.Match(last)
+	})
+}
+
+// fill_in NAME FILE...: puts the value of the variable NAME in place of its name in
+// files.
+func fillIn(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args[1:] {
+		b, err := os.ReadFile(ts.MkAbs(name))
+		ts.Check(err)
+		b = bytes.ReplaceAll(b, []byte(args[0]), []byte(ts.Getenv(args[0])))
+		ts.Check(os.WriteFile(ts.MkAbs(name), b, 0o600))
+	}
 }
 
 // fill ADDR N: writes N lines of traffic on a connection, for logs to grow.

@@ -134,9 +134,13 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	if b.leafs, err = leaf.NewManager(lo); err != nil {
+	leafs, err := leaf.NewManager(lo)
+	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
+	b.mu.Lock()
+	b.leafs = leafs // the system account may have been asked already
+	b.mu.Unlock()
 	b.trimming.Go(func() { b.trim(b.stop) })
 	b.trimming.Go(func() { b.expire(b.stop) })
 	return b, nil

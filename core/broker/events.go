@@ -190,6 +190,9 @@ func (e *events) Connz(o monitor.ConnzOptions) (*monitor.Connz, error) { return 
 // Subsz returns subscriptions (event.Source).
 func (e *events) Subsz(o monitor.SubszOptions) (*monitor.Subsz, error) { return e.views.Subsz(o) }
 
+// Leafz returns links to other servers (event.Source).
+func (e *events) Leafz(o monitor.LeafzOptions) *monitor.Leafz { return e.views.Leafz(o) }
+
 // Accountz returns accounts (event.Source).
 func (e *events) Accountz(o monitor.AccountzOptions) (*monitor.Accountz, error) {
 	return e.views.Accountz(o)

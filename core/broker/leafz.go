@@ -1,16 +1,29 @@
 package broker
 
 import (
-	"net/url"
-
 	"ganglion/core/account"
+	"ganglion/core/leaf"
 	"ganglion/core/monitor"
 )
+
+// leafManager returns b.leafs, nil while b is being made.
+func (b *Broker) leafManager() *leaf.Manager {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.leafs
+}
+
+func (b *Broker) links() []*leaf.Link {
+	if m := b.leafManager(); m != nil {
+		return m.Links()
+	}
+	return nil
+}
 
 // Links returns the links to other servers (monitor.Source).
 func (b *Broker) Links(subs bool) []monitor.LeafInfo {
 	var list []monitor.LeafInfo
-	for _, l := range b.leafs.Links() {
+	for _, l := range b.links() {
 		i := l.Info(subs)
 		p := &i.Peer
 		x := monitor.LeafInfo{
@@ -35,8 +48,12 @@ func (b *Broker) Links(subs bool) []monitor.LeafInfo {
 
 // Remotes returns the hubs that are solicited (monitor.Source).
 func (b *Broker) Remotes() []monitor.LeafRemote {
+	m := b.leafManager()
+	if m == nil {
+		return nil
+	}
 	var list []monitor.LeafRemote
-	for _, i := range b.leafs.Remotes() {
+	for _, i := range m.Remotes() {
 		r := monitor.LeafRemote{
 			URLs: len(i.Remote.URLs), Discovered: i.Found, Account: i.Account, State: i.State, LastError: i.LastError, CID: i.CID,
 			Attempts: i.Attempts, Reconnects: i.Reconnects, Reasons: i.Reasons, Missed: i.Missed,
@@ -45,7 +62,7 @@ func (b *Broker) Remotes() []monitor.LeafRemote {
 			r.Since = i.Since.UTC()
 		}
 		if len(i.Remote.URLs) > 0 {
-			r.URL = withoutUser(i.Remote.URLs[0])
+			r.URL = leaf.Shown(i.Remote.URLs[0])
 		}
 		list = append(list, r)
 	}
@@ -55,19 +72,12 @@ func (b *Broker) Remotes() []monitor.LeafRemote {
 // linksIn counts the links of an account.
 func (b *Broker) linksIn(a *account.Account) int {
 	n := 0
-	for _, l := range b.leafs.Links() {
+	for _, l := range b.links() {
 		if l.Account() == a {
 			n++
 		}
 	}
 	return n
-}
-
-// withoutUser shows u without the user, who may be a token.
-func withoutUser(u *url.URL) string {
-	c := *u
-	c.User = nil
-	return c.String()
 }
 
 // leafSamples are the links' metrics.

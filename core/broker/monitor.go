@@ -35,7 +35,7 @@ func (b *Broker) Varz() *monitor.Varz {
 		AuthTimeout: s.Auth.Timeout("").Seconds(), MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload, MaxPending: o.MaxPending,
 		TLSTimeout: 2, WriteDeadline: o.WriteDeadline,
 		Start: b.start.UTC(), Now: now.UTC(), Uptime: monitor.Uptime(now.Sub(b.start)),
-		Leafs: len(b.leafs.Links()), Connections: st.Open, TotalConnections: st.Accepted,
+		Leafs: len(b.links()), Connections: st.Open, TotalConnections: st.Accepted,
 		InMsgs: st.InMsgs, InBytes: st.InBytes, InClientMsgs: st.InMsgs, InClientBytes: st.InBytes,
 		OutMsgs: st.OutMsgs, OutBytes: st.OutBytes, OutClientMsgs: st.OutMsgs, OutClientBytes: st.OutBytes,
 		SlowConsumers: int64(slow), StaleConnections: int64(st.Stale), StalledClients: int64(st.Stalled),
@@ -313,7 +313,7 @@ func (b *Broker) AccountStats(names []string) []monitor.AccountStat {
 		s.Received.Msgs += i.InMsgs
 		s.Received.Bytes += i.InBytes
 	}
-	for _, l := range b.leafs.Links() {
+	for _, l := range b.links() {
 		k, ok := at[l.Account()]
 		if !ok {
 			continue

@@ -3,14 +3,17 @@ package brokertest_test
 import (
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"ganglion/cmd/ganglion/config"
 	"ganglion/core/broker"
 	"ganglion/core/brokertest"
+	"ganglion/core/leaf"
 )
 
 // notYet returns why a script is for nats-server alone: its configuration has a
@@ -50,7 +53,13 @@ func startOver(t testing.TB, text string, tr *transport) string {
 		c.Broker.Auth.Operator, _, err = c.Operator.Open(c.Broker.SystemAccount, slog.New(slog.DiscardHandler))
 		must(t, err)
 	}
+	c.Broker.Leaf.Compression = c.LeafNodes.Compression
 	b := newBroker(t, c.Broker)
+	if l := &c.LeafNodes; l.Listens() {
+		leafs, err := net.Listen("tcp", net.JoinHostPort(l.Host, strconv.Itoa(l.Port)))
+		must(t, err)
+		go b.ServeLeaf(leafs, leaf.Endpoint{Name: "leafnodes"})
+	}
 	ln, e := tr.listen(t)
 	if len(c.TLS.Pairs) > 0 {
 		pair, err := tls.LoadX509KeyPair(c.TLS.Pairs[0].Cert, c.TLS.Pairs[0].Key)

@@ -30,6 +30,7 @@ func (s *Service) routes() []route {
 	add("VARZ", false, with(s, func(*request, *none) (any, error) { return s.opts.Source.Varz(), nil }))
 	add("CONNZ", false, with(s, func(_ *request, o *monitor.ConnzOptions) (any, error) { return orNull(s.opts.Source.Connz(*o)) }))
 	add("SUBSZ", false, with(s, func(_ *request, o *monitor.SubszOptions) (any, error) { return orNull(s.opts.Source.Subsz(*o)) }))
+	add("LEAFZ", false, with(s, func(_ *request, o *monitor.LeafzOptions) (any, error) { return s.opts.Source.Leafz(*o), nil }))
 	add("ACCOUNTZ", false, with(s, func(_ *request, o *monitor.AccountzOptions) (any, error) { return orNull(s.opts.Source.Accountz(*o)) }))
 	add("HEALTHZ", false, with(s, func(_ *request, o *monitor.HealthzOptions) (any, error) { return s.opts.Source.Healthz(*o), nil }))
 	add("PROFILEZ", true, with(s, func(_ *request, o *profileOptions) (any, error) { return s.profile(o), nil }))
@@ -100,22 +101,11 @@ func (s *Service) absent() map[string]func(*request, *none) (any, error) {
 				Inbound  empty     `json:"inbound_gateways"`
 			}{ID: s.opts.Identity.ID, Now: time.Now().UTC()}, nil
 		},
-		"LEAFZ": func(*request, *none) (any, error) { return s.leafz(), nil },
 		"JSZ": func(*request, *none) (any, error) {
 			return &jsz{ID: s.opts.Identity.ID, Now: time.Now().UTC(), Disabled: true}, nil
 		},
 		"RAFTZ": func(*request, *none) (any, error) { return empty{}, nil },
 	}
-}
-
-// leafz is the answer of a server without leafs.
-func (s *Service) leafz() any {
-	return struct {
-		ID    string     `json:"server_id"`
-		Now   time.Time  `json:"now"`
-		Num   int        `json:"leafnodes"`
-		Leafs []struct{} `json:"leafs"`
-	}{s.opts.Identity.ID, time.Now().UTC(), 0, []struct{}{}}
 }
 
 // jsz is the answer of a server without JetStream.

@@ -39,6 +39,9 @@ type Endpoint struct {
 // apiLevel is the JetStream API level that INFO says.
 const apiLevel = wire.APILevel
 
+// maxShaking bounds the handshakes of leafs that are under way.
+const maxShaking = 1024
+
 // Serve makes nc a link to a leaf, if it says who it is. It does not block.
 func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 	m.mu.Lock()
@@ -51,8 +54,15 @@ func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 		nc.Close()
 		return
 	}
+	if m.shaking.Add(1) > maxShaking {
+		m.shaking.Add(-1)
+		m.wg.Done()
+		nc.Close()
+		return
+	}
 	go func() {
 		defer m.wg.Done()
+		defer m.shaking.Add(-1)
 		l, err := m.admit(nc, e)
 		if err != nil {
 			m.opts.Log.Error("leafnode connection refused", "remote", nc.RemoteAddr(), "listener", e.Name, "error", err)

@@ -23,6 +23,7 @@ type Manager struct {
 	wg   sync.WaitGroup
 
 	accepted atomic.Uint64
+	shaking  atomic.Int64 // handshakes of leafs under way
 
 	mu      sync.Mutex
 	books   map[*account.Account]*book
@@ -140,9 +141,7 @@ func (m *Manager) start(s *shaken, r *remote, old *Link) *Link {
 	}
 	l.mayOut = s.perms.Publish()
 	l.mayTell = s.scope
-	if len(r.DenyExports) > 0 {
-		l.denyOut = denying(r.DenyExports)
-	}
+	l.denyOut = denying(append(streamAPI(), r.DenyExports...))
 	if len(r.DenyImports) > 0 {
 		l.mayIn = denying(r.DenyImports)
 	}

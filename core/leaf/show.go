@@ -2,6 +2,7 @@ package leaf
 
 import (
 	"maps"
+	"net/url"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func (l *Link) Info(subjects bool) LinkInfo {
 		InMsgs: l.in.msgs.Load(), InBytes: l.in.bytes.Load(), OutMsgs: l.out.msgs.Load(), OutBytes: l.out.bytes.Load(), Subs: int(l.nsubs.Load()),
 	}
 	if l.remote != nil {
-		i.Remote, i.Isolated = l.remote.Name(), i.Isolated || l.remote.Isolate
+		i.Remote, i.Isolated = Shown(l.remote.URLs[0]), i.Isolated || l.remote.Isolate
 	}
 	if l.wire != nil {
 		i.WireIn, i.WireOut = l.wire.in.Load(), l.wire.out.Load()
@@ -44,6 +45,13 @@ func (l *Link) Info(subjects bool) LinkInfo {
 		i.Subjects = l.book.of(l)
 	}
 	return i
+}
+
+// Shown is u without its user, who may be a token.
+func Shown(u *url.URL) string {
+	c := *u
+	c.User = nil
+	return c.String()
 }
 
 // of returns the subjects that the peer of l announced.

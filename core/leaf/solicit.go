@@ -123,7 +123,7 @@ func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL, plain bool
 	if s.perms, err = permits(final); err != nil {
 		return nil, err
 	}
-	if s.scope, err = newScope(subscribeRules(s.perms), r.DenyImports); err != nil {
+	if s.scope, err = newScope(subscribeRules(s.perms), append(notAsked(info.Domain), r.DenyImports...)); err != nil {
 		return nil, fmt.Errorf("deny_imports, or the hub's permissions: %w", err)
 	}
 	s.info = info
@@ -135,8 +135,30 @@ func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL, plain bool
 	return s, nil
 }
 
+// streamAPI is what does not cross a link to a hub: the API of this server's own
+// streams and of the hub's, which is reached by its domain, and the subjects of
+// buckets, which would be mixed up with those of the same name there. A hub ends
+// links on which it is asked for them.
+func streamAPI() []string { return []string{"$JS.API.>", "$KV.>", "$OBJ.>"} }
+
+// notAsked is what a hub of a domain must not be asked for.
+func notAsked(domain string) []string {
+	list := streamAPI()
+	if domain != "" {
+		list = append(list, "$JS."+domain+".API.>")
+	}
+	return list
+}
+
 // compress puts S2 on the connection.
 func (s *shaken) compress(mode Compression) {
+	if x, ok := s.nc.(Framed); ok {
+		x.Below(func(nc net.Conn) net.Conn {
+			s.wire = &counted{Conn: nc}
+			return newS2(s.wire, mode, func() time.Duration { return (*s.rtt)() })
+		})
+		return
+	}
 	s.wire = &counted{Conn: s.nc}
 	rtt := s.rtt
 	s.nc = newS2(s.wire, mode, func() time.Duration { return (*rtt)() })

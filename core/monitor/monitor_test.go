@@ -67,9 +67,9 @@ func (fake) Links(subs bool) []monitor.LeafInfo {
 func (fake) Remotes() []monitor.LeafRemote {
 	return []monitor.LeafRemote{{URL: "nats-leaf://h:7422", Account: "A", State: "waiting", LastError: "no"}}
 }
-func (f fake) Healthy() error           { return f.ill }
-func (fake) SystemAccount() string      { return "SYS" }
-func (fake) AccountNames() []string     { return []string{"$G", "A", "B", "SYS"} }
+func (f fake) Healthy() error       { return f.ill }
+func (fake) SystemAccount() string  { return "SYS" }
+func (fake) AccountNames() []string { return []string{"$G", "A", "B", "SYS"} }
 
 func (fake) Account(name string) *monitor.AccountInfo {
 	if name != "A" {
@@ -295,7 +295,6 @@ func TestParameters(t *testing.T) {
 		"/leafz?acc=A":                            `"last_error": "no"`,
 		"/leafz?subs=1":                           "\"subscriptions_list\": [\n        \"a\",\n        \"b\"\n      ]",
 		"/leafz?subs=x":                           "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"x\": invalid syntax",
-		"/metrics":                                "go_",
 		"/accountz":                               `"system_account": "SYS"`,
 		"/accountz?acc=A":                         `"account_name": "A"`,
 		"/accountz?acc=NOPE":                      "Account NOPE does not exist",

@@ -41,6 +41,9 @@ type Conn struct {
 func newConn(nc net.Conn, brw *bufio.ReadWriter, r *http.Request, remote net.Addr, maxPacked int) *Conn {
 	c := &Conn{nc: nc, remote: remote, packs: maxPacked > 0, leaf: r.URL.Path == pathLeaf, req: r}
 	c.d.maxPacked = maxPacked
+	if c.leaf {
+		c.nc = &layered{nc, nc}
+	}
 	if n := brw.Reader.Buffered(); n > 0 {
 		b, _ := brw.Reader.Peek(n)
 		c.ahead = append([]byte(nil), b...)
@@ -157,6 +160,12 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, errClosed
 	}
 	c.head = c.AppendFrame(c.head[:0], len(p), false)
+	if c.leaf {
+		frame := append(append(make([]byte, 0, len(c.head)+len(p)), c.head...), p...)
+		n, err := c.nc.Write(frame)
+		c.done = c.done || err != nil
+		return max(n-len(c.head), 0), err
+	}
 	bufs := net.Buffers{c.head, p}
 	n, err := bufs.WriteTo(c.nc)
 	if err != nil {
@@ -164,6 +173,25 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	return max(int(n)-len(c.head), 0), err
 }
+
+// Below has the frames of a leaf's connection (Leaf) travel over what put makes of
+// the connection below, e.g. compression that both ends have agreed on. Nobody may
+// read or write meanwhile, and only Read and Write are of use afterwards.
+func (c *Conn) Below(put func(net.Conn) net.Conn) {
+	if l, ok := c.nc.(*layered); ok {
+		l.top = put(l.Conn)
+	}
+}
+
+// layered is a connection with something on top that reads and writes for it. The
+// rest, which may happen at any time, is the connection's own.
+type layered struct {
+	net.Conn
+	top net.Conn
+}
+
+func (l *layered) Read(p []byte) (int, error)  { return l.top.Read(p) }
+func (l *layered) Write(p []byte) (int, error) { return l.top.Write(p) }
 
 // Close closes the connection below. It sends no close frame: who reads and
 // writes NetConn itself has said goodbye.

@@ -16,9 +16,11 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"ganglion/cmd/ganglion/config"
+	"ganglion/core/account"
 	"ganglion/core/auth"
 	"ganglion/core/broker"
 	"ganglion/core/leaf"
+	"ganglion/core/monitor"
 	"ganglion/listeners"
 	"ganglion/listeners/quic"
 	"ganglion/listeners/tcp"
@@ -221,4 +223,32 @@ func dialQUIC(ctx context.Context, u *url.URL, r *leaf.Remote) (net.Conn, error)
 		return nil, err
 	}
 	return c, nil
+}
+
+// leafVarz is what /varz says of leafnodes { }.
+func (d *Daemon) leafVarz(c *config.Config) monitor.LeafNode {
+	l := &c.LeafNodes
+	var v monitor.LeafNode
+	if l.Listens() {
+		v.Host, v.Port = l.Host, l.Port
+		if open, ok := d.set.Lookup(config.ListenerLeaf); ok {
+			v.Port, _ = portOf(open.Addr())
+		}
+		v.AuthTimeout, v.TLSTimeout = cmp.Or(l.Auth.Timeout, leaf.DefaultAuthTimeout).Seconds(), cmp.Or(l.TLS.Timeout, broker.DefaultTLSTimeout).Seconds()
+		v.TLSRequired, v.TLSVerify = l.TLS.On, l.TLS.Verify
+	}
+	for i := range l.Remotes {
+		r := &l.Remotes[i]
+		x := monitor.RemoteLeaf{Account: cmp.Or(r.Account, account.Global)}
+		for _, s := range r.URLs {
+			if u, err := url.Parse(s); err == nil {
+				x.URLs = append(x.URLs, u.Host)
+			}
+		}
+		if len(r.DenyExports) > 0 || len(r.DenyImports) > 0 {
+			x.Deny = &monitor.Denied{Exports: r.DenyExports, Imports: r.DenyImports}
+		}
+		v.Remotes = append(v.Remotes, x)
+	}
+	return v
 }

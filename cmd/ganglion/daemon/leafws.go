@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -38,12 +39,13 @@ func (s *splitter) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !ofLeaf(nc) {
+		c := ofLeaf(nc)
+		if c == nil {
 			return nc, nil
 		}
 		select {
 		// Links read streams, not frames.
-		case s.leafs <- &streamConn{nc}:
+		case s.leafs <- &streamConn{nc, c}:
 		case <-s.done:
 			nc.Close()
 		}
@@ -56,18 +58,27 @@ func (s *splitter) Close() error {
 	return s.Listener.Close()
 }
 
-// streamConn hides that a connection is of WebSocket.
-type streamConn struct{ net.Conn }
+// streamConn hides that a connection is of WebSocket (leaf.Framed).
+type streamConn struct {
+	net.Conn
+	c *websocket.Conn
+}
 
-// ofLeaf reports whether a leaf asked for nc.
-func ofLeaf(nc net.Conn) bool {
+// Below puts something below the frames.
+func (s *streamConn) Below(put func(net.Conn) net.Conn) { s.c.Below(put) }
+
+// ofLeaf returns the WebSocket connection of nc if a leaf asked for it.
+func ofLeaf(nc net.Conn) *websocket.Conn {
 	for {
 		if c, ok := nc.(*websocket.Conn); ok {
-			return c.Leaf()
+			if c.Leaf() {
+				return c
+			}
+			return nil
 		}
 		outer, ok := nc.(interface{ NetConn() net.Conn })
 		if !ok {
-			return false
+			return nil
 		}
 		nc = outer.NetConn()
 	}
@@ -96,15 +107,20 @@ func dialWebSocket(ctx context.Context, u *url.URL, r *leaf.Remote) (net.Conn, e
 	to := *u
 	to.User = nil
 	to.Path = strings.TrimSuffix(to.Path, "/") + "/leafnode"
-	var below net.Conn
-	t := &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			below = nc
-			return nc, err
-		},
-		TLSClientConfig: r.TLS.Clone(), DisableKeepAlives: true,
+	var below *layered
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err == nil && u.Scheme == "wss" {
+			nc, err = secure(ctx, nc, u, r.TLS)
+		}
+		if err != nil {
+			return nil, err
+		}
+		below = &layered{nc, nc}
+		return below, nil
 	}
+	// What is put below the frames goes above TLS.
+	t := &http.Transport{DialContext: dial, DialTLSContext: dial, DisableKeepAlives: true}
 	o := &ws.DialOptions{HTTPClient: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	o.CompressionMode = ws.CompressionDisabled
 	if r.WSCompression {
@@ -129,7 +145,7 @@ func dialWebSocket(ctx context.Context, u *url.URL, r *leaf.Remote) (net.Conn, e
 type webConn struct {
 	net.Conn
 	c     *ws.Conn
-	below net.Conn
+	below *layered
 	end   context.CancelFunc
 }
 
@@ -139,5 +155,34 @@ func (w *webConn) Close() error {
 	return w.c.CloseNow()
 }
 
+// Below puts something below the frames (leaf.Framed).
+func (w *webConn) Below(put func(net.Conn) net.Conn) { w.below.top = put(w.below.Conn) }
+
 func (w *webConn) LocalAddr() net.Addr  { return w.below.LocalAddr() }
 func (w *webConn) RemoteAddr() net.Addr { return w.below.RemoteAddr() }
+
+// layered is a connection with something on top that reads and writes for it. The
+// rest, which may happen at any time, is the connection's own.
+type layered struct {
+	net.Conn
+	top net.Conn
+}
+
+func (l *layered) Read(p []byte) (int, error)  { return l.top.Read(p) }
+func (l *layered) Write(p []byte) (int, error) { return l.top.Write(p) }
+
+// secure puts TLS on nc.
+func secure(ctx context.Context, nc net.Conn, u *url.URL, c *tls.Config) (net.Conn, error) {
+	if c = c.Clone(); c == nil {
+		c = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if c.ServerName == "" {
+		c.ServerName = u.Hostname()
+	}
+	t := tls.Client(nc, c)
+	if err := t.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return t, nil
+}

@@ -22,11 +22,13 @@ func (d *Daemon) complete(v *monitor.Varz) {
 	if d.httpsLn != nil {
 		v.HTTPSPort = d.httpsLn.Addr().(*net.TCPAddr).Port
 	}
+	v.Leaf = d.leafVarz(c)
 	bySource := map[string][]monitor.Certificate{}
 	for _, i := range d.certs.Certificates() {
 		bySource[i.Source] = append(bySource[i.Source], certificate(i))
 	}
 	v.TLSCertNotAfter = firstEnd(bySource[config.SourceClient])
+	v.Leaf.CertNotAfter = firstEnd(bySource[config.SourceLeaf])
 	for i, s := range d.set.Stats() {
 		l := monitor.Listener{
 			Name: s.Name, Kind: s.Kind, Address: s.Addr, Connections: s.Open, Accepted: s.Accepted,
@@ -52,7 +54,9 @@ func sourceOf(c *config.Config, name string) string {
 		return config.SourceClient
 	case config.ListenerWebSocket:
 		return c.WebSocketSource()
-	case config.ListenerQUIC, config.ListenerWebTransport:
+	case config.ListenerLeaf:
+		return config.SourceLeaf
+	case config.ListenerQUIC, config.ListenerWebTransport, config.ListenerLeafQUIC:
 		return c.QUICSource()
 	}
 	return name
