@@ -255,7 +255,7 @@ func TestCheckUpgrade(t *testing.T) {
 
 func TestFeedMessages(t *testing.T) {
 	t.Parallel()
-	feed := feedMessages()
+	feed := feedMessages(feedChoice)
 	for i, m := range feed {
 		head, body, _ := strings.Cut(string(m), "\r\n")
 		if head != fmt.Sprintf("PUB %s %d", feedSubject, feedBytes) || len(body) != feedBytes+2 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -49,13 +50,11 @@ type joined struct {
 
 // join starts both servers and runs f once the link is up, in both directions.
 func (st *stage) join(ctx context.Context, spec leafSpec, f func(*joined) (leg, error)) (leg, error) {
-	j := &joined{st: st, spec: spec}
-	for _, at := range []*netip.AddrPort{&j.hubWeb, &j.edgeWeb, &j.leafPort} {
-		var err error
-		if *at, err = freeAddr(); err != nil {
-			return leg{}, err
-		}
+	ports, err := keptAddrs(3)
+	if err != nil {
+		return leg{}, err
 	}
+	j := &joined{st: st, spec: spec, hubWeb: ports[0], edgeWeb: ports[1], leafPort: ports[2]}
 	hub, err := j.startHub(ctx)
 	if err != nil {
 		return leg{}, err
@@ -80,6 +79,29 @@ func (st *stage) join(ctx context.Context, spec leafSpec, f func(*joined) (leg, 
 		return leg{}, edge.explain(hub.explain(err))
 	}
 	return l, nil
+}
+
+// keptAddrs finds n addresses with ports below those that the kernel gives to
+// connections: nobody gets one by chance while a leg goes on, not even between
+// the end of a hub and its next start.
+func keptAddrs(n int) (all []netip.AddrPort, err error) {
+	const from, to, tries = 20_000, 32_000, 1000
+	for range tries {
+		if len(all) == n {
+			break
+		}
+		ln, e := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", from+rand.IntN(to-from)))
+		if e != nil {
+			err = e
+			continue
+		}
+		defer ln.Close()
+		all = append(all, ln.Addr().(*net.TCPAddr).AddrPort())
+	}
+	if len(all) < n {
+		return nil, fmt.Errorf("find a free port from %d to %d: %w", from, to, err)
+	}
+	return all, nil
 }
 
 func (j *joined) startHub(ctx context.Context) (*server, error) {

@@ -64,8 +64,8 @@ func TestFeedChunks(t *testing.T) {
 		}
 		n += c.n
 	}
-	if n != feedChoice {
-		t.Errorf("%d messages, want %d", n, feedChoice)
+	if n != leafFeedChoice {
+		t.Errorf("%d messages, want %d", n, leafFeedChoice)
 	}
 }
 

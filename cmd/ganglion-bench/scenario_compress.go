@@ -69,7 +69,7 @@ func feedLeg(s *session, o options) (leg, error) {
 		return leg{}, err
 	}
 
-	feed, sent := feedMessages(), 0
+	feed, sent := feedMessages(feedChoice), 0
 	send := func(n int) error {
 		for range n {
 			if err := win.reserve(s.ctx, feedSubs); err != nil {
@@ -134,11 +134,12 @@ func (s *session) feedReaders(win *window) ([]*reader, error) {
 }
 
 // feedMessages are PUBs of JSON as feeds send it: the same keys each time,
-// figures that change, ten instruments in a message. All are feedBytes long.
-func feedMessages() [][]byte {
+// figures that change, ten instruments in a message. All n are different and
+// feedBytes long.
+func feedMessages(n int) [][]byte {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	symbols := []string{"ACME", "BOLT", "CRUX", "DYNE", "ECHO", "FLUX", "GRID", "HALO", "IRIS", "JADE"}
-	feed := make([][]byte, feedChoice)
+	feed := make([][]byte, n)
 	for i := range feed {
 		b := fmt.Appendf(nil, `{"type":"quotes","venue":"XETR","seq":%08d,"time":"2026-03-02T09:%02d:%02d.%03dZ","quotes":[`,
 			10_000_000+i, i/60%60, i%60, rnd.IntN(1000))

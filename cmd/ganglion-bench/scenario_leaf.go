@@ -59,11 +59,15 @@ func leafPair() scenario {
 	}
 }
 
-// feedChunks are the messages of wscompress.
+// leafFeedChoice is how many different messages cross a compressed link: what
+// repeats after more than the 4 MiB that S2 looks back at most gains nothing from it.
+const leafFeedChoice = 5000
+
+// feedChunks are messages as those of wscompress, but more of them.
 func feedChunks() []chunk {
 	var all []chunk
 	var c chunk
-	for _, pub := range feedMessages() {
+	for _, pub := range feedMessages(leafFeedChoice) {
 		c.b = append(c.b, pub...)
 		if c.n++; len(c.b) >= chunkBytes {
 			all = append(all, c)

@@ -80,8 +80,11 @@ func AppendLine(b []byte, verb string, v any) []byte {
 	if err != nil { // strings, numbers and bools always marshal
 		panic("wire: marshal " + verb + ": " + err.Error())
 	}
-	b = append(append(b, verb...), ' ')
-	return append(append(b, j...), "\r\n"...)
+	b = append(append(append(b, verb...), ' '), j...)
+	if verb == "INFO" { // as nats-server writes it
+		b = append(b, ' ')
+	}
+	return append(b, "\r\n"...)
 }
 
 // maxQueues bounds the groups that one LMSG names.

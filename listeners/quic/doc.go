@@ -74,4 +74,9 @@
 //
 // An idle QUIC connection costs what quic-go needs for it (some 70 KiB) and two
 // parked goroutines of ours with small stacks; see `make bench ONLY=quic-idle`.
+//
+// # Leafs
+//
+// With ALPN "nats-leaf" the streams carry the leafnode protocol, and all else is the
+// same; there are no lanes.
 package quic

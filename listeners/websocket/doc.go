@@ -11,4 +11,7 @@
 // frames, whose type (text or binary) says nothing. permessage-deflate is
 // negotiated without context takeover, and each compressed message inflated
 // through a pool.
+//
+// Leafs ask for the path /leafnode; what they compress by S2 goes below the frames
+// (Conn.Below).
 package websocket

@@ -34,6 +34,7 @@ type LeafRemote struct {
 	IgnoreFound   bool // addresses that the hub names
 	Disabled      bool
 	FirstInfo     time.Duration
+	Proxy         LeafProxy
 }
 
 // Name is the first URL without what is secret in it.
@@ -118,13 +119,6 @@ func leafRemoteKeys(r *LeafRemote) map[string]key {
 			return errorAt(t, "%s can't be done yet: %s; remove it", name, why)
 		}
 	}
-	tlsKeys := tlsKeys(func(*Config) *TLS { return &r.TLS })
-	tlsKeys["insecure"] = flag(&r.Insecure)
-	tlsKeys["acme"], tlsKeys["internal"], tlsKeys["connection_rate_limit"], tlsKeys["verify_and_map"] = nil, nil, nil, nil
-	secured := func(c *Config, name string, t token, v any) error {
-		r.TLS.On = true
-		return table(tlsKeys)(c, name, t, v)
-	}
 	mode := compression(func(*Config) *leaf.Compression { return &r.Compression })
 	isolate := no("use request_isolation, by which the hub does not tell what other leafs want")
 	masking := no("frames are masked")
@@ -133,7 +127,7 @@ func leafRemoteKeys(r *LeafRemote) map[string]key {
 		"account": text(&r.Account), "local": text(&r.Account),
 		"credentials": text(&r.Credentials), "creds": text(&r.Credentials),
 		"nkey": text(&r.NKey), "seed": text(&r.NKey),
-		"tls": secured, "hub": flag(&r.Hub),
+		"tls": tlsOutgoing(&r.TLS, &r.Insecure), "hub": flag(&r.Hub),
 		"deny_imports": subjects(&r.DenyImports), "deny_import": subjects(&r.DenyImports),
 		"deny_exports": subjects(&r.DenyExports), "deny_export": subjects(&r.DenyExports),
 		"no_randomize": flag(&r.NoRandomize), "dont_randomize": flag(&r.NoRandomize),
@@ -144,7 +138,7 @@ func leafRemoteKeys(r *LeafRemote) map[string]key {
 		"isolate_leafnode_interest": isolate, "isolate": isolate, "request_isolation": flag(&r.Isolate),
 		"first_info_timeout": duration(func(*Config) *time.Duration { return &r.FirstInfo }, time.Millisecond),
 		"dial_timeout":       nil, "disabled": flag(&r.Disabled), "ignore_discovered_servers": flag(&r.IgnoreFound),
-		"proxy": no("hubs are connected to directly"),
+		"proxy": leafProxy(&r.Proxy),
 	}
 }
 
@@ -201,6 +195,9 @@ func (r *LeafRemote) check() error {
 		if _, err := r.SeedFile(); err != nil {
 			return err
 		}
+	}
+	if r.Proxy.URL != "" && web == 0 {
+		return errors.New("proxy goes with ws and wss; remove it, or connect to the hub's websocket port")
 	}
 	if r.TLS.First && r.TLS.Delay > 0 {
 		return errors.New("tls.handshake_first is true or false for a remote")

@@ -70,7 +70,7 @@ func (d *Daemon) webSocketLeafs(secure bool) leaf.Endpoint {
 func (d *Daemon) leafOptions(c *config.Config) (broker.LeafOptions, error) {
 	l := &c.LeafNodes
 	o := broker.LeafOptions{
-		Dial: map[string]leaf.DialFunc{"ws": dialWebSocket, "wss": dialWebSocket, "quic": dialQUIC},
+		Dial: map[string]leaf.DialFunc{"quic": dialQUIC},
 		Host: l.Host, Port: l.Port, Compression: l.Compression, AuthTimeout: l.Auth.Timeout, Reconnect: l.Reconnect,
 	}
 	if o.AuthTimeout == 0 && l.TLS.On {
@@ -86,13 +86,23 @@ func (d *Daemon) leafOptions(c *config.Config) (broker.LeafOptions, error) {
 	if users := l.Auth.Who(); len(users) > 0 {
 		o.Auth = &auth.Options{Users: users, Timeout: l.Auth.Timeout}
 	}
+	proxies := map[string]*proxy{}
 	for i := range l.Remotes {
 		r, err := d.remote(&l.Remotes[i])
 		if err != nil {
 			return o, fmt.Errorf("leafnodes.remotes[%d] (%s): %w", i, l.Remotes[i].Name(), err)
 		}
 		o.Remotes = append(o.Remotes, r)
+		p, err := proxyOf(&l.Remotes[i])
+		if err != nil {
+			return o, fmt.Errorf("leafnodes.remotes[%d] (%s): proxy: %w", i, l.Remotes[i].Name(), err)
+		}
+		proxies[remoteKey(r)] = p
 	}
+	web := func(ctx context.Context, u *url.URL, r *leaf.Remote) (net.Conn, error) {
+		return dialWebSocket(ctx, u, r, proxies[remoteKey(r)])
+	}
+	o.Dial["ws"], o.Dial["wss"] = web, web
 	return o, nil
 }
 
@@ -111,37 +121,47 @@ func (d *Daemon) remote(c *config.LeafRemote) (*leaf.Remote, error) {
 		r.URLs = append(r.URLs, u)
 	}
 	var err error
-	if r.TLS, err = remoteTLS(c); err != nil {
+	if r.TLS, err = outgoingTLS(&c.TLS, c.Insecure); err != nil {
 		return nil, err
 	}
 	if c.Insecure {
 		d.log.Warn("the remote's certificate is not verified: tls.insecure is meant for tests", "remote", c.Name())
 	}
-	switch {
-	case c.Credentials != "":
-		file := c.Credentials
-		r.Credentials = func() (string, string, func([]byte) ([]byte, error), error) { return credentials(file) }
-	case c.NKey != "":
-		seed := c.NKey
-		file, err := c.SeedFile()
-		if err != nil {
-			return nil, err
-		}
-		r.Credentials = func() (string, string, func([]byte) ([]byte, error), error) {
-			b := []byte(seed)
-			if file != "" {
-				if b, err = os.ReadFile(file); err != nil {
-					return "", "", nil, fmt.Errorf("nkey: %w", err)
-				}
+	if c.Credentials == "" && c.NKey == "" {
+		return r, nil
+	}
+	key := remoteKey(r)
+	r.Credentials = func() (string, string, func([]byte) ([]byte, error), error) {
+		// A reload that only names another file or seed keeps the link, and r.
+		for _, now := range d.Config().LeafNodes.Remotes {
+			if u, err := url.Parse(now.URLs[0]); err == nil && now.Credentials+now.NKey != "" && key == remoteKey(&leaf.Remote{URLs: []*url.URL{u}, Account: now.Account}) {
+				return proof(&now)
 			}
-			pub, sign, err := signer(b)
-			if err != nil {
-				return "", "", nil, fmt.Errorf("nkey: %w", err)
-			}
-			return "", pub, sign, nil
 		}
+		return proof(c)
 	}
 	return r, nil
+}
+
+// proof returns what shows a hub who we are.
+func proof(c *config.LeafRemote) (token, nkey string, sign func([]byte) ([]byte, error), err error) {
+	if c.Credentials != "" {
+		return credentials(c.Credentials)
+	}
+	file, err := c.SeedFile()
+	if err != nil {
+		return "", "", nil, err
+	}
+	seed := []byte(c.NKey)
+	if file != "" {
+		if seed, err = os.ReadFile(file); err != nil {
+			return "", "", nil, fmt.Errorf("nkey: %w", err)
+		}
+	}
+	if nkey, sign, err = signer(seed); err != nil {
+		return "", "", nil, fmt.Errorf("nkey: %w", err)
+	}
+	return "", nkey, sign, nil
 }
 
 // credentials reads a file of JWT and seed, as nsc writes it.
@@ -173,13 +193,12 @@ func signer(b []byte) (pub string, sign func([]byte) ([]byte, error), err error)
 	return pub, kp.Sign, nil
 }
 
-// remoteTLS returns how a hub is verified, nil for the system's way.
-func remoteTLS(c *config.LeafRemote) (*tls.Config, error) {
-	t := &c.TLS
+// outgoingTLS returns how the other end is verified, nil for the system's way.
+func outgoingTLS(t *config.TLS, insecure bool) (*tls.Config, error) {
 	if !t.On {
 		return nil, nil
 	}
-	cfg := &tls.Config{MinVersion: max(t.MinVer, tls.VersionTLS12), CipherSuites: t.Ciphers, CurvePreferences: t.Curves, InsecureSkipVerify: c.Insecure}
+	cfg := &tls.Config{MinVersion: max(t.MinVer, tls.VersionTLS12), CipherSuites: t.Ciphers, CurvePreferences: t.Curves, InsecureSkipVerify: insecure}
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {

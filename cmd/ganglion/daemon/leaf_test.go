@@ -3,11 +3,14 @@ package daemon
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -330,6 +333,50 @@ func TestLeafServer(t *testing.T) {
 		})
 		if tt.hub != nil {
 			until(t, "the link to be gone", func() bool { return leafz(tt.hub).NumLeafs == 0 })
+		}
+	}
+}
+
+// TestLeafProxy has a remote go through an HTTP proxy that wants a password.
+func TestLeafProxy(t *testing.T) {
+	dir := t.TempDir()
+	hub := hubOf(t, dir)
+	var asked atomic.Int32
+	p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.Header.Get("Proxy-Authorization") != "Basic dTpwdw==" {
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
+		asked.Add(1)
+		far, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		near, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { defer near.Close(); io.Copy(near, far) }()
+		defer far.Close()
+		io.Copy(far, near)
+	}))
+	defer p.Close()
+	remote := func(pass, to string) string {
+		return `{ url: "wss://leaf:pw@` + to + `", tls { ca_file: "CA" }, proxy { url: "` + p.URL + `", username: u, password: ` + pass + ` } }`
+	}
+	edge := edgeOf(t, dir, remote("pw", hub.at(config.ListenerWebSocket)))
+	until(t, "the link", func() bool { return leafz(edge).NumLeafs == 1 })
+	if asked.Load() != 1 {
+		t.Errorf("the proxy was asked %d times", asked.Load())
+	}
+	for pass, want := range map[string]string{"bad-secret": "407", "pw": "502"} {
+		edge := edgeOf(t, dir, remote(pass, "127.0.0.1:1"))
+		until(t, "an error", func() bool { return leafz(edge).Remotes[0].LastError != "" })
+		if e := leafz(edge).Remotes[0].LastError; !strings.Contains(e, want) || strings.Contains(e, "bad-secret") {
+			t.Errorf("password %s: %s", pass, e)
 		}
 	}
 }

@@ -103,15 +103,15 @@ func (s *leafSide) Close() error {
 }
 
 // dialWebSocket connects to the WebSocket port of a hub.
-func dialWebSocket(ctx context.Context, u *url.URL, r *leaf.Remote) (net.Conn, error) {
+func dialWebSocket(ctx context.Context, u *url.URL, r *leaf.Remote, p *proxy) (net.Conn, error) {
 	to := *u
 	to.User = nil
 	to.Path = strings.TrimSuffix(to.Path, "/") + "/leafnode"
 	var below *layered
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		nc, err := p.dial(ctx, network, addr)
 		if err == nil && u.Scheme == "wss" {
-			nc, err = secure(ctx, nc, u, r.TLS)
+			nc, err = secure(ctx, nc, u.Hostname(), r.TLS)
 		}
 		if err != nil {
 			return nil, err
@@ -172,12 +172,12 @@ func (l *layered) Read(p []byte) (int, error)  { return l.top.Read(p) }
 func (l *layered) Write(p []byte) (int, error) { return l.top.Write(p) }
 
 // secure puts TLS on nc.
-func secure(ctx context.Context, nc net.Conn, u *url.URL, c *tls.Config) (net.Conn, error) {
+func secure(ctx context.Context, nc net.Conn, host string, c *tls.Config) (net.Conn, error) {
 	if c = c.Clone(); c == nil {
 		c = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	if c.ServerName == "" {
-		c.ServerName = u.Hostname()
+		c.ServerName = host
 	}
 	t := tls.Client(nc, c)
 	if err := t.HandshakeContext(ctx); err != nil {
