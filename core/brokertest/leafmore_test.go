@@ -420,7 +420,7 @@ func TestLeafWrong(t *testing.T) {
 			log := &lines{}
 			r := remoteTo(t, tc.addr(t))
 			r.FirstInfoTimeout = 300 * time.Millisecond
-			newBroker(t, broker.Options{Logger: log.logger(), Leaf: broker.LeafOptions{Remotes: []*leaf.Remote{r}, Reconnect: 20 * time.Millisecond}})
+			newBroker(t, broker.Options{Logger: log.logger(), Leaf: broker.LeafOptions{Remotes: []*leaf.Remote{r}, Reconnect: 20 * time.Millisecond, Handshake: soon / 20}})
 			poll(t, "a line that says "+tc.want, func() bool { return strings.Contains(log.String(), tc.want) })
 		})
 	}

@@ -27,9 +27,7 @@ const (
 	DefaultDialTimeout = 10 * time.Second
 	DefaultAuthTimeout = 10 * time.Second
 	DefaultRemember    = 10 * time.Minute
-
-	// shakeTimeout bounds what follows the first INFO.
-	shakeTimeout = 30 * time.Second
+	DefaultHandshake   = 30 * time.Second // what follows a hub's first INFO
 
 	maxReconnect = 30 * time.Second // what failures in a row lead to
 	// loopDelay is how long a remote waits that led to a loop, or to a cluster of
@@ -131,6 +129,7 @@ type Options struct {
 	Compression    Compression   // of accepted links; "" is Auto
 	Reconnect      time.Duration // 0 is DefaultReconnect
 	Remember       time.Duration // 0 is DefaultRemember
+	Handshake      time.Duration // 0 is DefaultHandshake
 	NoHeaders      bool
 
 	// Dial holds further transports by the scheme of their URLs; tcp is there.
@@ -159,7 +158,7 @@ func (o Options) normal() (Options, error) {
 	for _, d := range []struct {
 		at  *time.Duration
 		def time.Duration
-	}{{&o.Reconnect, DefaultReconnect}, {&o.AuthTimeout, DefaultAuthTimeout}, {&o.Remember, DefaultRemember}} {
+	}{{&o.Reconnect, DefaultReconnect}, {&o.AuthTimeout, DefaultAuthTimeout}, {&o.Remember, DefaultRemember}, {&o.Handshake, DefaultHandshake}} {
 		if *d.at == 0 {
 			*d.at = d.def
 		}

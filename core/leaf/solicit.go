@@ -68,7 +68,7 @@ func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL, plain bool
 	if !leafPort(info) {
 		return nil, errWrongPort
 	}
-	base.SetDeadline(time.Now().Add(shakeTimeout))
+	base.SetDeadline(time.Now().Add(o.Handshake))
 	if o.Cluster != "" && info.Cluster == o.Cluster {
 		return nil, &peerError{textCluster}
 	}
