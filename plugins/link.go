@@ -49,7 +49,7 @@ func (l *link) OnPublish(from *hook.Origin, m *wire.Msg) (hook.Verdict, error) {
 	if !l.listens(from.Listener) {
 		return hook.Pass, nil
 	}
-	f := abi.Frame{Boundary: abi.Publish, Hops: uint32(from.Hops), Subject: m.Subject, Reply: m.Reply, Headers: m.Header(), Payload: m.Data[m.HdrLen:]}
+	f := abi.Frame{Boundary: l.b.Boundary, Hops: uint32(from.Hops), Subject: m.Subject, Reply: m.Reply, Headers: m.Header(), Payload: m.Data[m.HdrLen:]}
 	return l.look(from, from.Account, &f, m)
 }
 
@@ -59,7 +59,7 @@ func (l *link) OnDeliver(to hook.Zone, m *wire.Msg) (hook.Verdict, error) {
 	if !l.listens(to.Listener) {
 		return hook.Pass, nil
 	}
-	f := abi.Frame{Boundary: abi.Deliver, Hops: uint32(to.Hops), Subject: m.Subject, Reply: m.Reply, Headers: m.Header(), Payload: m.Data[m.HdrLen:]}
+	f := abi.Frame{Boundary: l.b.Boundary, Hops: uint32(to.Hops), Subject: m.Subject, Reply: m.Reply, Headers: m.Header(), Payload: m.Data[m.HdrLen:]}
 	return l.look(nil, to.Account, &f, m)
 }
 
@@ -127,8 +127,8 @@ func (l *link) replace(f *abi.Frame, m *wire.Msg, out *wasm.Outcome) error {
 	subj, reply, headers, payload := m.Subject, m.Reply, f.Headers, f.Payload
 	if out.Replaced&abi.ReplacedSubject != 0 {
 		switch {
-		case f.Boundary == abi.Deliver:
-			return fmt.Errorf("%w: a subject can't be replaced at the boundary deliver", errReplace)
+		case f.Boundary == abi.Deliver || f.Boundary == abi.LeafOut:
+			return fmt.Errorf("%w: a subject can't be replaced at the boundary %s", errReplace, f.Boundary)
 		case !subject.ValidPublish(out.Subject) || !allowed(l.publish, out.Subject) || reserved(out.Subject):
 			return fmt.Errorf("%w: subject %.80q is not in its publish_to", errReplace, out.Subject)
 		}

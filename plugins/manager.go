@@ -230,8 +230,10 @@ func (m *Manager) bind() {
 				h.Publish = l
 			case abi.Deliver:
 				h.Deliver = l
-			default:
-				continue // leafs are not there yet
+			case abi.LeafIn:
+				h.LeafIn = l
+			case abi.LeafOut:
+				h.LeafOut = l
 			}
 			hooks = append(hooks, h)
 		}
@@ -288,6 +290,10 @@ func (m *Manager) missing(connecting, subscribing *[]*link) (hooks []Hook) {
 					h.Publish = closed
 				case abi.Deliver:
 					h.Deliver = undelivered
+				case abi.LeafIn:
+					h.LeafIn = closed
+				case abi.LeafOut:
+					h.LeafOut = undelivered
 				default:
 					continue
 				}

@@ -189,7 +189,7 @@ func (w *wisher) live() int64 { return int64(min(w.n, interestLive)) }
 
 // checkWishes compares the hub's interest with what the clients at the edge have
 // left: as many subscriptions, and of one message per subject those arrive that
-// somebody wants. It returns how long after begin the hub knew.
+// somebody wants. It returns how long after begin the hub knew of the last change.
 func (j *joined) checkWishes(wishes []*wisher, before interest, begin time.Time) (time.Duration, error) {
 	var want int64
 	for _, w := range wishes {
@@ -198,8 +198,12 @@ func (j *joined) checkWishes(wishes []*wisher, before interest, begin time.Time)
 		}
 		want += w.live()
 	}
-	took, err := j.settled(before, want, begin)
-	if err != nil {
+	// While changes are on their way there are as many subscriptions as at the end.
+	if err := j.probe(j.hub, j.edge); err != nil {
+		return 0, err
+	}
+	took := time.Since(begin)
+	if _, err := j.settled(before, want, begin); err != nil {
 		return 0, err
 	}
 	pub, err := j.hub.dial()

@@ -10,6 +10,7 @@ import (
 type Chain struct {
 	publish []*Binding
 	deliver []*Binding
+	in, out []*Binding // at links
 }
 
 func newChain(bindings []*Binding) *Chain {
@@ -25,6 +26,12 @@ func newChain(bindings []*Binding) *Chain {
 		}
 		if b.Deliver != nil {
 			c.deliver = append(c.deliver, b)
+		}
+		if b.LeafIn != nil {
+			c.in = append(c.in, b)
+		}
+		if b.LeafOut != nil {
+			c.out = append(c.out, b)
 		}
 	}
 	return c
@@ -48,6 +55,37 @@ func (c *Chain) Publish(from *Origin, m *wire.Msg) (Verdict, error) {
 	}
 	return Pass, nil
 }
+
+// LeafIn runs the hooks on what came over a link as Publish does its own.
+func (c *Chain) LeafIn(from *Origin, m *wire.Msg) (Verdict, error) {
+	was, moved := m.Subject, false
+	for _, b := range c.in {
+		if moved && !b.covers(m.Subject) {
+			continue
+		}
+		if v, err := b.LeafIn.OnPublish(from, m); v != Pass || err != nil {
+			return Drop, err // there is nobody to be told
+		}
+		moved = moved || !same(was, m.Subject)
+	}
+	return Pass, nil
+}
+
+// LeafOut runs the hooks on what is to go over a link as Deliver does its own.
+func (c *Chain) LeafOut(to Zone, m *wire.Msg) (Verdict, error) {
+	for _, b := range c.out {
+		if v, err := b.LeafOut.OnDeliver(to, m); v != Pass || err != nil {
+			return Drop, err
+		}
+	}
+	return Pass, nil
+}
+
+// Ins reports whether there are hooks on what comes over links.
+func (c *Chain) Ins() bool { return c != nil && len(c.in) > 0 }
+
+// Outs reports whether there are hooks on what goes over links.
+func (c *Chain) Outs() bool { return c != nil && len(c.out) > 0 }
 
 func same(a, b []byte) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])

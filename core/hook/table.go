@@ -21,6 +21,11 @@ type Binding struct {
 
 	Publish Publish // nil for none
 	Deliver Deliver // nil for none
+
+	// LeafIn sees what comes over links to other servers, LeafOut what is about to
+	// go over them, once for all of them; nil for none.
+	LeafIn  Publish
+	LeafOut Deliver
 }
 
 // Table finds the hooks for a subject among many. It does not change and is safe

@@ -30,7 +30,7 @@ func (b *Batch) publishHooked(from Publisher, acc *account.Account, e *entry, m 
 			chain = e.res.Chain
 		}
 	}
-	if chain.Delivers() {
+	if chain.Delivers() || chain.Outs() {
 		return Outcome{Receivers: b.fanOutHooked(from, chain, &e.res, m)}
 	}
 	return Outcome{Receivers: b.fanOut(from, &e.res, m)}

@@ -35,9 +35,27 @@ func (b *Batch) PublishLinked(from Publisher, acc *account.Account, m *wire.Msg)
 	if e.nobody {
 		return Outcome{}
 	}
-	if sub := e.only; sub != nil && !sub.Link() {
+	if sub := e.only; sub != nil && !sub.Link() { // no hooks then
 		if _, _, ok := wire.SplitAck(m.Reply); !ok {
 			return Outcome{Receivers: b.deliver(from, sub, m)}
+		}
+	}
+	if chain := e.res.Chain; chain.Ins() {
+		was := *m
+		m.Scratch = b.scratches[:0]
+		v, _ := chain.LeafIn(from.Origin(), m)
+		if b.scratches, m.Scratch = m.Scratch, nil; cap(b.scratches) > keepStage {
+			b.scratches = nil
+		}
+		if v != hook.Pass {
+			b.counter.Refused.Add(1)
+			return Outcome{Verdict: v}
+		}
+		settleChange(&was, m)
+		if !sameBytes(was.Subject, m.Subject) {
+			if e = b.interest(acc, m.Subject); e.nobody {
+				return Outcome{}
+			}
 		}
 	}
 	b.over = &b.linked
@@ -46,7 +64,7 @@ func (b *Batch) PublishLinked(from Publisher, acc *account.Account, m *wire.Msg)
 		b.over.split, b.over.local = true, wire.Msg{Subject: subj, Reply: ack, Data: m.Data, HdrLen: m.HdrLen}
 	}
 	defer func() { b.over, b.linked.queues, b.linked.local = nil, nil, wire.Msg{} }()
-	if e.res.Chain.Delivers() {
+	if e.res.Chain.Delivers() || e.res.Chain.Outs() {
 		return Outcome{Receivers: b.fanOutHooked(from, e.res.Chain, &e.res, m)}
 	}
 	return Outcome{Receivers: b.fanOutLinked(from, nil, &e.res, m)}
@@ -78,6 +96,10 @@ func (b *Batch) fanOutLinked(from Publisher, chain *hook.Chain, res *account.Res
 		n = b.deliver(from, sub, v)
 		return n, n > 0
 	}
+	far := m // as links get it; nil when they don't
+	if chain.Outs() && res.Linked {
+		far = b.viewOut(base, hops, chain, from, m)
+	}
 	n := 0
 	first := len(b.choices)
 	for i := range res.Groups {
@@ -107,16 +129,44 @@ func (b *Batch) fanOutLinked(from Publisher, chain *hook.Chain, res *account.Res
 			n += d
 			continue
 		}
-		n += b.overLink(from, sub, first, m)
+		if far != nil {
+			n += b.overLink(from, sub, first, far)
+		}
 	}
 	for i := first; i < len(b.choices); i++ {
-		if c := &b.choices[i]; !c.done {
-			n += b.overLink(from, c.sub, first, m)
+		if c := &b.choices[i]; !c.done && far != nil {
+			n += b.overLink(from, c.sub, first, far)
 		}
 	}
 	clear(b.choices[first:])
 	b.choices = b.choices[:first]
 	return n
+}
+
+// leafZone is the listener of views for links, which no listener is called.
+const leafZone = "\x00leaf"
+
+// viewOut returns m as links get it, nil when they don't.
+func (b *Batch) viewOut(base, hops int, chain *hook.Chain, from Publisher, m *wire.Msg) *wire.Msg {
+	for i := base; i < len(b.views); i++ {
+		if v := &b.views[i]; v.listener == leafZone {
+			if v.dropped {
+				return nil
+			}
+			return &v.m
+		}
+	}
+	b.views = append(b.views, view{listener: leafZone, m: *m})
+	v := &b.views[len(b.views)-1]
+	v.m.Scratch = nil
+	verdict, _ := chain.LeafOut(hook.Zone{Account: from.Origin().Account, Hops: hops}, &v.m)
+	v.buf, v.m.Scratch = v.m.Scratch, nil
+	if v.dropped = verdict != hook.Pass; v.dropped {
+		return nil
+	}
+	v.m.Subject = m.Subject
+	settleChange(m, &v.m)
+	return &v.m
 }
 
 // overLink hands m to the link of sub, with the names of the groups that it was

@@ -25,7 +25,9 @@ func FuzzConfig(f *testing.F) {
 		f.Add(string(b))
 	}
 	for _, s := range []string{"port: 1", "a { b: [1, 2", "mappings { a: [ { destination: b } ] }", "authorization { timeout: 1.5 }", "listen: 'x:1'",
-		"rate_limits { user { messages: 1, bytes: 2kb, burst: \"1s\", action: drop }, accounts { A { account { subs: \"1/m\" } } }, exempt: [\"::/0\"] }"} {
+		"rate_limits { user { messages: 1, bytes: 2kb, burst: \"1s\", action: drop }, accounts { A { account { subs: \"1/m\" } } }, exempt: [\"::/0\"] }",
+		"leafnodes { listen: \"x:1\", authorization { users: [ { user: a, account: B } ] }, compression { mode: accept, rtts: \"10ms\" } }",
+		"leaf { remotes: [ { urls: [\"ws://u:p@h\", \"wss://h/x\"], creds: c, tls { first: true, insecure: true }, proxy { url: \"http://p\" }, deny_import: [a] } ] }"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
