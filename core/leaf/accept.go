@@ -81,7 +81,12 @@ func (m *Manager) Serve(nc net.Conn, e *Endpoint) {
 	}()
 }
 
-var errAuth = errors.New(wire.TextAuthorization)
+// errLimit is returned where an account has as many leafs as it may.
+var errLimit = errors.New("the account has as many leafs as it may")
+
+const textLimit = "Maximum account leafnode connections exceeded"
+
+var errAuth = errors.New("not let in")
 
 // admit does the hub's part of the handshake.
 func (m *Manager) admit(nc net.Conn, e *Endpoint) (*Link, error) {
@@ -144,7 +149,7 @@ func (m *Manager) admit(nc net.Conn, e *Endpoint) (*Link, error) {
 	}
 	who, err := m.authenticate(ctx, o, e, c, nonce, base, state, id)
 	if err != nil {
-		return nil, m.tell(s, fmt.Errorf("%w (%v)", errAuth, err), wire.TextAuthorization)
+		return nil, m.tell(s, fmt.Errorf("%w: %w", errAuth, err), wire.TextAuthorization)
 	}
 	acc := who.Account
 	if acc == nil || who.Anonymous && e.Account != "" {
@@ -157,10 +162,10 @@ func (m *Manager) admit(nc net.Conn, e *Endpoint) (*Link, error) {
 		}
 	}
 	if n := acc.Spec().Limits.Leafs; n >= 0 && m.count(acc) >= n {
-		return nil, m.tell(s, errors.New("Maximum account leafnode connections exceeded"), "")
+		return nil, m.tell(s, errLimit, textLimit)
 	}
 	s.peer = Peer{
-		ServerID: c.ServerID, Name: c.Name, Cluster: c.Cluster, Domain: c.Domain, Account: c.RemoteAccount, Hub: c.Hub, Isolate: c.Isolate,
+		ServerID: c.ServerID, Name: c.Name, Cluster: c.Cluster, Domain: c.Domain, Account: c.RemoteAccount, Hub: c.Hub, Isolate: c.Isolate || o.Isolate,
 		Headers: c.Headers && !o.NoHeaders, Compression: mode, Addr: base.RemoteAddr().String(), Listener: e.Name, User: who.User,
 	}
 	m.replace(&s.peer, acc)

@@ -117,10 +117,3 @@ func (b *book) detach(x *Link) {
 	defer b.mu.Unlock()
 	delete(b.links, x)
 }
-
-// others returns the number of links of the account.
-func (b *book) others() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.links)
-}

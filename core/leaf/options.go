@@ -103,7 +103,7 @@ func (r *Remote) Name() string {
 	if len(r.URLs) == 0 {
 		return ""
 	}
-	return r.URLs[0].Redacted()
+	return Shown(r.URLs[0])
 }
 
 // Options configure a Manager.
@@ -131,6 +131,8 @@ type Options struct {
 	Remember       time.Duration // 0 is DefaultRemember
 	Handshake      time.Duration // 0 is DefaultHandshake
 	NoHeaders      bool
+	// Isolate has no leaf told what others want.
+	Isolate bool
 
 	// Dial holds further transports by the scheme of their URLs; tcp is there.
 	Dial map[string]DialFunc
@@ -193,11 +195,11 @@ func (r *Remote) check(o *Options) error {
 			fallthrough
 		default:
 			if o.Dial[u.Scheme] == nil {
-				return fmt.Errorf("url %s: nothing here speaks %s; use nats-leaf, tls, ws, wss or quic", u.Redacted(), u.Scheme)
+				return fmt.Errorf("url %s: nothing here speaks %s; use nats-leaf, tls, ws, wss or quic", Shown(u), u.Scheme)
 			}
 		}
 		if u.Hostname() == "" {
-			return fmt.Errorf("url %s names no host", u.Redacted())
+			return fmt.Errorf("url %s names no host", Shown(u))
 		}
 	}
 	if web > 0 && web < len(r.URLs) {

@@ -157,7 +157,7 @@ func (r *remote) failed(u *url.URL, err error, failures int) {
 		r.delay(loopDelay)
 	}
 	if failures <= 3 || failures%10 == 0 {
-		r.m.opts.Log.Error("cannot connect to the hub", "remote", u.Redacted(), "account", r.acc.Name(), "attempt", failures, "error", err)
+		r.m.opts.Log.Error("cannot connect to the hub", "remote", Shown(u), "account", r.acc.Name(), "attempt", failures, "error", err)
 	}
 }
 
@@ -166,7 +166,7 @@ func (r *remote) up(l *Link, u *url.URL) {
 	r.link, r.state, r.lastError, r.since = l, stateUp, "", time.Now()
 	r.attempts++
 	r.mu.Unlock()
-	r.m.opts.Log.Info("leafnode link is up", "cid", l.cid, "remote", u.Redacted(), "hub", l.peer.Name, "account", r.acc.Name(), "compression", string(l.peer.Compression))
+	r.m.opts.Log.Info("leafnode link is up", "cid", l.cid, "remote", Shown(u), "hub", l.peer.Name, "account", r.acc.Name(), "compression", string(l.peer.Compression))
 	if r.m.opts.Events != nil {
 		r.m.opts.Events.LinkUp(l)
 	}

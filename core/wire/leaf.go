@@ -94,7 +94,6 @@ const maxQueues = 4096
 // Parser. Its Op is valid until the next call of Next.
 type LeafParser struct {
 	Parser
-	queues [][]byte
 	fields [][]byte
 }
 

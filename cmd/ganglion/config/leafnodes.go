@@ -30,6 +30,7 @@ type LeafNodes struct {
 	TLS         TLS
 	Compression leaf.Compression // of leafs that we accept
 	Reconnect   time.Duration    // between attempts of remotes
+	Isolate     bool             // no leaf is told what others want
 	Auth        LeafAuth
 	Remotes     []LeafRemote
 }
@@ -121,7 +122,7 @@ var leafKeys = func() map[string]key {
 			return errorAt(t, "%s can't be done yet: %s; remove it", name, why)
 		}
 	}
-	isolate := notYet("that leafs are not told what other leafs want is set at each of them, with request_isolation")
+	isolate := boolean(func(c *Config) *bool { return &at(c).Isolate })
 	minVersion := notYet("leafs of all versions are let in")
 	return map[string]key{
 		"listen": address(func(c *Config) *string { return &at(c).Host }, func(c *Config) *int { return &at(c).Port }),

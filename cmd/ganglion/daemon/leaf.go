@@ -70,8 +70,9 @@ func (d *Daemon) webSocketLeafs(secure bool) leaf.Endpoint {
 func (d *Daemon) leafOptions(c *config.Config) (broker.LeafOptions, error) {
 	l := &c.LeafNodes
 	o := broker.LeafOptions{
-		Dial: map[string]leaf.DialFunc{"quic": dialQUIC},
-		Host: l.Host, Port: l.Port, Compression: l.Compression, AuthTimeout: l.Auth.Timeout, Reconnect: l.Reconnect,
+		Isolate: l.Isolate,
+		Dial:    map[string]leaf.DialFunc{"quic": dialQUIC},
+		Host:    l.Host, Port: l.Port, Compression: l.Compression, AuthTimeout: l.Auth.Timeout, Reconnect: l.Reconnect,
 	}
 	if o.AuthTimeout == 0 && l.TLS.On {
 		// As for clients: the handshake comes out of the same time.
