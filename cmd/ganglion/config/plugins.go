@@ -137,10 +137,7 @@ func bindingKeys(b *plugins.Binding) map[string]key {
 		"boundary": func(_ *Config, name string, t token, v any) error {
 			s, _ := v.(string)
 			if b.Boundary = abi.ParseBoundary(s); b.Boundary == 0 {
-				return errorAt(t, "%s is %v; use publish, deliver, connect or subscribe", name, v)
-			}
-			if b.Boundary == abi.LeafIn || b.Boundary == abi.LeafOut {
-				return errorAt(t, "%s is %v, which Ganglion does not have yet", name, v)
+				return errorAt(t, "%s is %v; use publish, deliver, leaf-in, leaf-out, connect or subscribe", name, v)
 			}
 			return nil
 		},
