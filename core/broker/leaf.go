@@ -55,7 +55,7 @@ func (b *Broker) leafOptions(o *Options, a *auth.Authenticator) (leaf.Options, e
 		Host: l.Host, Port: l.Port, Advertise: l.Advertise, Loop: b.loop, Limits: b.clients.Limits(), Accounts: b.accounts, Auth: a,
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, PingInterval: o.PingInterval, PingMax: o.PingMax, AuthTimeout: l.AuthTimeout,
 		Compression: l.Compression, Reconnect: l.Reconnect, Handshake: l.Handshake, NoHeaders: o.NoHeaders, Isolate: l.Isolate, Dial: l.Dial, Remotes: l.Remotes,
-		NextID: b.clients.NextID, Log: o.Logger,
+		NextID: b.clients.NextID, Events: b.events, Log: o.Logger,
 	}, nil
 }
 

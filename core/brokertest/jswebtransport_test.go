@@ -35,7 +35,7 @@ func TestJSCodes(t *testing.T) {
 	for _, m := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(list, -1) {
 		got = append(got, m[1])
 	}
-	for r := conn.ClientClosed; r <= conn.RateLimit; r++ {
+	for r := conn.ClientClosed; r <= conn.DuplicateRemote; r++ {
 		want = append(want, r.String())
 	}
 	if !slices.Equal(got, want) {

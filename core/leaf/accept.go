@@ -165,7 +165,7 @@ func (m *Manager) admit(nc net.Conn, e *Endpoint) (*Link, error) {
 		return nil, m.tell(s, errLimit, textLimit)
 	}
 	s.peer = Peer{
-		ServerID: c.ServerID, Name: c.Name, Cluster: c.Cluster, Domain: c.Domain, Account: c.RemoteAccount, Hub: c.Hub, Isolate: c.Isolate || o.Isolate,
+		ServerID: c.ServerID, Name: c.Name, Version: c.Version, Cluster: c.Cluster, Domain: c.Domain, Account: c.RemoteAccount, Hub: c.Hub, Isolate: c.Isolate || o.Isolate,
 		Headers: c.Headers && !o.NoHeaders, Compression: mode, Addr: base.RemoteAddr().String(), Listener: e.Name, User: who.User,
 	}
 	m.replace(&s.peer, acc)

@@ -16,7 +16,7 @@ import (
 
 // Peer is what is known of the other end of a link.
 type Peer struct {
-	ServerID, Name, Cluster, Domain string
+	ServerID, Name, Cluster, Domain, Version string
 	// Account is what the other end calls the account.
 	Account string
 	// Hub says that this end is the leaf: what comes from other hubs does not go
@@ -271,6 +271,17 @@ func (l *Link) Account() *account.Account { return l.acc }
 
 // Peer returns what is known of the other end.
 func (l *Link) Peer() Peer { return l.peer }
+
+// Start returns when the link came up.
+func (l *Link) Start() time.Time { return l.start }
+
+// Count is a number of messages and of their bytes.
+type Count struct{ Msgs, Bytes int64 }
+
+// Counts returns what came over the link and what went.
+func (l *Link) Counts() (in, out Count) {
+	return Count{l.in.msgs.Load(), l.in.bytes.Load()}, Count{l.out.msgs.Load(), l.out.bytes.Load()}
+}
 
 // CID returns the connection's id.
 func (l *Link) CID() uint64 { return l.cid }

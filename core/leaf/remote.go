@@ -25,6 +25,8 @@ type remote struct {
 	stop   context.CancelFunc
 	done   chan struct{}
 	missed atomic.Int64 // messages that only a hub that is away wanted
+	// toldMissed is how many of them were announced; of run.
+	toldMissed int64
 
 	mu         sync.Mutex
 	link       *Link
@@ -167,8 +169,13 @@ func (r *remote) up(l *Link, u *url.URL) {
 	r.attempts++
 	r.mu.Unlock()
 	r.m.opts.Log.Info("leafnode link is up", "cid", l.cid, "remote", Shown(u), "hub", l.peer.Name, "account", r.acc.Name(), "compression", string(l.peer.Compression))
-	if r.m.opts.Events != nil {
-		r.m.opts.Events.LinkUp(l)
+	if r.m.opts.Events == nil {
+		return
+	}
+	r.m.opts.Events.LinkUp(l)
+	if n := r.missed.Load(); n > r.toldMissed {
+		r.m.opts.Events.Missed(r.acc.Name(), r.Name(), n-r.toldMissed)
+		r.toldMissed = n
 	}
 }
 

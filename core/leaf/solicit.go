@@ -128,7 +128,7 @@ func (m *Manager) solicit(ctx context.Context, r *Remote, u *url.URL, plain bool
 	}
 	s.info = info
 	s.peer = Peer{
-		ServerID: info.ServerID, Name: info.ServerName, Cluster: info.Cluster, Domain: info.Domain, Account: final.RemoteAccount, Hub: !r.Hub,
+		ServerID: info.ServerID, Name: info.ServerName, Version: info.Version, Cluster: info.Cluster, Domain: info.Domain, Account: final.RemoteAccount, Hub: !r.Hub,
 		Headers: info.Headers && !o.NoHeaders, Compression: ours, Addr: base.RemoteAddr().String(),
 	}
 	base.SetDeadline(time.Time{})
