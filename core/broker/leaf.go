@@ -30,6 +30,7 @@ type LeafOptions struct {
 	Reconnect   time.Duration // 0 is leaf.DefaultReconnect
 	Handshake   time.Duration // 0 is leaf.DefaultHandshake
 	Isolate     bool          // no leaf is told what others want
+	Limits      leaf.Limits   // of accepted links
 	// Auth says who may join as a leaf, where that is other than for clients.
 	Auth *auth.Options
 }
@@ -54,7 +55,7 @@ func (b *Broker) leafOptions(o *Options, a *auth.Authenticator) (leaf.Options, e
 		ServerID: b.keys.ID, ServerName: name, Version: wire.Version, Cluster: l.Cluster, Domain: l.Domain,
 		Host: l.Host, Port: l.Port, Advertise: l.Advertise, Loop: b.loop, Limits: b.clients.Limits(), Accounts: b.accounts, Auth: a,
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, PingInterval: o.PingInterval, PingMax: o.PingMax, AuthTimeout: l.AuthTimeout,
-		Compression: l.Compression, Reconnect: l.Reconnect, Handshake: l.Handshake, NoHeaders: o.NoHeaders, Isolate: l.Isolate, Dial: l.Dial, Remotes: l.Remotes,
+		Compression: l.Compression, Reconnect: l.Reconnect, Handshake: l.Handshake, NoHeaders: o.NoHeaders, Isolate: l.Isolate, LeafLimits: l.Limits, Dial: l.Dial, Remotes: l.Remotes,
 		NextID: b.clients.NextID, Events: b.events, Log: o.Logger,
 	}, nil
 }

@@ -30,7 +30,7 @@ func (b *Broker) Links(subs bool) []monitor.LeafInfo {
 			CID: i.CID, Name: p.Name, IsSpoke: p.Hub, IsIsolated: i.Isolated, Account: i.Account, IP: p.IP, Port: p.Port,
 			InMsgs: i.InMsgs, OutMsgs: i.OutMsgs, InBytes: i.InBytes, OutBytes: i.OutBytes, NumSubs: i.Subs, Subs: i.Subjects,
 			Compression: string(p.Compression), Start: i.Start.UTC(), Remote: i.Remote, RemoteAccount: p.Account, Listener: p.Listener, User: p.User,
-			Cluster: p.Cluster, Domain: p.Domain, PendingBytes: i.Pending, InWireBytes: i.WireIn, OutWireBytes: i.WireOut, Latency: i.RTT,
+			Cluster: p.Cluster, Domain: p.Domain, PendingBytes: i.Pending, InWireBytes: i.WireIn, OutWireBytes: i.WireOut, Dropped: i.Dropped, Latency: i.RTT,
 		}
 		if x.Name == "" {
 			x.Name = p.ServerID

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,6 +155,16 @@ func crossings(t *testing.T, from, to *nats.Conn) {
 	}
 	must(t, plain.Unsubscribe())
 	must(t, to.Flush())
+}
+
+// newCounter counts the messages on subj.
+func newCounter(t testing.TB, nc *nats.Conn, subj string) *atomic.Int64 {
+	t.Helper()
+	n := &atomic.Int64{}
+	_, err := nc.Subscribe(subj, func(*nats.Msg) { n.Add(1) })
+	must(t, err)
+	must(t, nc.Flush())
+	return n
 }
 
 // lines is a log that is kept.

@@ -188,6 +188,7 @@ func (m *Manager) admit(nc net.Conn, e *Endpoint) (*Link, error) {
 	}
 	l := m.newLink(s, acc)
 	l.cid = id
+	l.pace = newPacer(o.LeafLimits)
 	l.mayIn, l.mayWant = who.Permissions.Publish(), want
 	if len(c.DenyPub) > 0 {
 		l.denyOut = denying(c.DenyPub)

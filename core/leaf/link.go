@@ -53,6 +53,7 @@ type Link struct {
 	mayWant, mayTell *scope
 	denyOut          *permission.Set
 	origin           hook.Origin
+	pace             *pacer   // nil for no limits
 	wire             *counted // bytes on the wire; nil where nobody compresses
 
 	// Owned by the reader of the moment.
@@ -193,7 +194,7 @@ func (l *Link) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg) 
 		}
 		return false
 	}
-	if l.conn.Reason() != conn.NotClosed || !l.gives(m.Subject) {
+	if l.conn.Reason() != conn.NotClosed || !l.gives(m.Subject) || l.pace != nil && !l.pace.goes(len(m.Data)) {
 		return false
 	}
 	if m.Tail == nil || len(m.Queues) > 0 || m.HdrLen > 0 && !l.peer.Headers {

@@ -94,6 +94,8 @@ type Remote struct {
 	// FirstInfoTimeout is how long the hub's first INFO may take; 0 is
 	// DefaultDialTimeout.
 	FirstInfoTimeout time.Duration
+	// Limits bound what crosses the link.
+	Limits Limits
 	// WSCompression and WSNoMasking are for ws and wss.
 	WSCompression, WSNoMasking bool
 }
@@ -133,6 +135,8 @@ type Options struct {
 	NoHeaders      bool
 	// Isolate has no leaf told what others want.
 	Isolate bool
+	// LeafLimits bound what crosses each accepted link.
+	LeafLimits Limits
 
 	// Dial holds further transports by the scheme of their URLs; tcp is there.
 	Dial map[string]DialFunc
@@ -171,6 +175,9 @@ func (o Options) normal() (Options, error) {
 	if err := o.Compression.Check(); err != nil {
 		return o, fmt.Errorf("leafnodes: %w", err)
 	}
+	if err := o.LeafLimits.Check(); err != nil {
+		return o, fmt.Errorf("leafnodes: %w", err)
+	}
 	for i, r := range o.Remotes {
 		if err := r.check(&o); err != nil {
 			return o, fmt.Errorf("leafnodes: remote %d (%s): %w", i, r.Name(), err)
@@ -184,6 +191,9 @@ func (r *Remote) check(o *Options) error {
 		return errors.New("it has no url; add url: \"nats-leaf://hub.example.com:7422\"")
 	}
 	if err := r.Compression.Check(); err != nil {
+		return err
+	}
+	if err := r.Limits.Check(); err != nil {
 		return err
 	}
 	web := 0

@@ -178,9 +178,14 @@ func (l *Link) Need() int { return l.parser.Need() }
 
 // ReadDone publishes the counters of one read (conn.Handler).
 func (l *Link) ReadDone(batch conn.Batch) {
-	l.in.msgs.Store(l.inMsgs)
-	l.in.bytes.Store(l.inBytes)
-	l.last.Store(time.Now().UnixNano())
+	msgs, bytes := l.inMsgs-l.in.msgs.Swap(l.inMsgs), l.inBytes-l.in.bytes.Swap(l.inBytes)
+	now := time.Now()
+	l.last.Store(now.UnixNano())
+	if l.pace != nil {
+		if d := l.pace.came(now, msgs, bytes); d > 0 {
+			l.conn.Pause(d)
+		}
+	}
 	batch.(*router.Batch).Slow() // links are not slowed down
 }
 

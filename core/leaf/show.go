@@ -22,6 +22,8 @@ type LinkInfo struct {
 	// WireIn and WireOut are the bytes of a compressed link as they travel; 0 where
 	// nothing is compressed.
 	WireIn, WireOut int64
+	// Dropped is how many messages the link's limits kept from going.
+	Dropped int64
 	// Subs is how many subscriptions the peer announced, Subjects what they are, if
 	// asked for.
 	Subs     int
@@ -31,7 +33,7 @@ type LinkInfo struct {
 // Info describes l; subjects asks for what the peer announced.
 func (l *Link) Info(subjects bool) LinkInfo {
 	i := LinkInfo{
-		CID: l.cid, Peer: l.peer, Account: l.acc.Name(), Isolated: l.peer.Isolate, Start: l.start, RTT: l.RTT(), Pending: l.conn.Pending(),
+		CID: l.cid, Peer: l.peer, Account: l.acc.Name(), Isolated: l.peer.Isolate, Start: l.start, RTT: l.RTT(), Pending: l.conn.Pending(), Dropped: l.Dropped(),
 		InMsgs: l.in.msgs.Load(), InBytes: l.in.bytes.Load(), OutMsgs: l.out.msgs.Load(), OutBytes: l.out.bytes.Load(), Subs: int(l.nsubs.Load()),
 	}
 	if l.remote != nil {

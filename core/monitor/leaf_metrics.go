@@ -25,6 +25,7 @@ func LeafSamples(links []LeafInfo, remotes []LeafRemote) []Sample {
 		counter("leaf_message_bytes_total", bytes, "out", l.OutBytes)
 		counter("leaf_wire_bytes_total", wire, "in", l.InWireBytes)
 		counter("leaf_wire_bytes_total", wire, "out", l.OutWireBytes)
+		list = append(list, Sample{Name: "leaf_dropped_total", Help: "Messages that a link's limits kept from going.", Counter: true, Labels: at, Value: float64(l.Dropped)})
 	}
 	for i := range remotes {
 		r := &remotes[i]

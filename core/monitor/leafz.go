@@ -49,7 +49,8 @@ type LeafInfo struct {
 	InWireBytes   int64         `json:"in_wire_bytes,omitempty"`
 	OutWireBytes  int64         `json:"out_wire_bytes,omitempty"`
 	WireRatio     float64       `json:"wire_ratio,omitempty"`
-	Latency       time.Duration `json:"-"` // RTT
+	Dropped       int64         `json:"dropped,omitempty"` // messages that limits kept from going
+	Latency       time.Duration `json:"-"`                 // RTT
 }
 
 // LeafRemote is a hub that is solicited.

@@ -31,6 +31,7 @@ type LeafNodes struct {
 	Compression leaf.Compression // of leafs that we accept
 	Reconnect   time.Duration    // between attempts of remotes
 	Isolate     bool             // no leaf is told what others want
+	Limits      leaf.Limits      // of links to leafs
 	Auth        LeafAuth
 	Remotes     []LeafRemote
 }
@@ -137,6 +138,7 @@ var leafKeys = func() map[string]key {
 		"min_version": minVersion, "minimum_version": minVersion,
 		"isolate_leafnode_interest": isolate, "isolate": isolate,
 		"remotes":      leafRemotes,
+		"limits":       leafLimits(func(c *Config) *leaf.Limits { return &at(c).Limits }), // ours
 		"dial_timeout": nil, "write_deadline": nil, "write_timeout": nil,
 	}
 }()

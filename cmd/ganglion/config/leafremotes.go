@@ -30,6 +30,7 @@ type LeafRemote struct {
 	Hub           bool
 	Isolate       bool
 	Compression   leaf.Compression
+	Limits        leaf.Limits
 	WSCompression bool
 	IgnoreFound   bool // addresses that the hub names
 	Disabled      bool
@@ -138,8 +139,20 @@ func leafRemoteKeys(r *LeafRemote) map[string]key {
 		"isolate_leafnode_interest": isolate, "isolate": isolate, "request_isolation": flag(&r.Isolate),
 		"first_info_timeout": duration(func(*Config) *time.Duration { return &r.FirstInfo }, time.Millisecond),
 		"dial_timeout":       nil, "disabled": flag(&r.Disabled), "ignore_discovered_servers": flag(&r.IgnoreFound),
-		"proxy": leafProxy(&r.Proxy),
+		"proxy":  leafProxy(&r.Proxy),
+		"limits": leafLimits(func(*Config) *leaf.Limits { return &r.Limits }), // ours
 	}
+}
+
+// leafLimits reads limits { in_messages: 1000, in_bytes: 1MB, out_messages, out_bytes },
+// a second.
+func leafLimits(at func(*Config) *leaf.Limits) key {
+	return table(map[string]key{
+		"in_messages":  integer(func(c *Config) *int { return &at(c).InMessages }, 1),
+		"in_bytes":     integer(func(c *Config) *int { return &at(c).InBytes }, 1),
+		"out_messages": integer(func(c *Config) *int { return &at(c).OutMessages }, 1),
+		"out_bytes":    integer(func(c *Config) *int { return &at(c).OutBytes }, 1),
+	})
 }
 
 // acceptAny takes a key that concerns nothing here.

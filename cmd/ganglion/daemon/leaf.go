@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -70,9 +71,9 @@ func (d *Daemon) webSocketLeafs(secure bool) leaf.Endpoint {
 func (d *Daemon) leafOptions(c *config.Config) (broker.LeafOptions, error) {
 	l := &c.LeafNodes
 	o := broker.LeafOptions{
-		Isolate: l.Isolate,
-		Dial:    map[string]leaf.DialFunc{"quic": dialQUIC},
-		Host:    l.Host, Port: l.Port, Compression: l.Compression, AuthTimeout: l.Auth.Timeout, Reconnect: l.Reconnect,
+		Isolate: l.Isolate, Limits: l.Limits,
+		Dial: map[string]leaf.DialFunc{"quic": dialQUIC},
+		Host: l.Host, Port: l.Port, Compression: l.Compression, AuthTimeout: l.Auth.Timeout, Reconnect: l.Reconnect,
 	}
 	if o.AuthTimeout == 0 && l.TLS.On {
 		// As for clients: the handshake comes out of the same time.
@@ -112,7 +113,7 @@ func (d *Daemon) remote(c *config.LeafRemote) (*leaf.Remote, error) {
 	r := &leaf.Remote{
 		Account: c.Account, TLSFirst: c.TLS.First, DenyImports: c.DenyImports, DenyExports: c.DenyExports, NoRandomize: c.NoRandomize,
 		Hub: c.Hub, Isolate: c.Isolate, IgnoreDiscovered: c.IgnoreFound, Disabled: c.Disabled, Compression: c.Compression,
-		FirstInfoTimeout: c.FirstInfo, WSCompression: c.WSCompression,
+		FirstInfoTimeout: c.FirstInfo, WSCompression: c.WSCompression, Limits: c.Limits,
 	}
 	for _, s := range c.URLs {
 		u, err := url.Parse(s)
@@ -156,7 +157,11 @@ func proof(c *config.LeafRemote) (token, nkey string, sign func([]byte) ([]byte,
 	seed := []byte(c.NKey)
 	if file != "" {
 		if seed, err = os.ReadFile(file); err != nil {
-			return "", "", nil, fmt.Errorf("nkey: %w", err)
+			var pe *fs.PathError
+			if errors.As(err, &pe) { // the name may be a seed with a slip in it
+				err = pe.Err
+			}
+			return "", "", nil, fmt.Errorf("nkey: it is no seed, and as a file it can't be read: %w", err)
 		}
 	}
 	if nkey, sign, err = signer(seed); err != nil {

