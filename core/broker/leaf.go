@@ -21,6 +21,8 @@ type LeafOptions struct {
 	Host      string
 	Port      int
 	Advertise []string
+	// NoAdvertise has leafs told no addresses.
+	NoAdvertise bool
 	// Cluster is the name of the cluster that this server says it is of, "" for its
 	// own name; Domain is its JetStream domain.
 	Cluster, Domain string
@@ -53,7 +55,7 @@ func (b *Broker) leafOptions(o *Options, a *auth.Authenticator) (leaf.Options, e
 	}
 	return leaf.Options{
 		ServerID: b.keys.ID, ServerName: name, Version: wire.Version, Cluster: l.Cluster, Domain: l.Domain,
-		Host: l.Host, Port: l.Port, Advertise: l.Advertise, Loop: b.loop, Limits: b.clients.Limits(), Accounts: b.accounts, Auth: a,
+		Host: l.Host, Port: l.Port, Advertise: l.Advertise, NoAdvertise: l.NoAdvertise, Loop: b.loop, Limits: b.clients.Limits(), Accounts: b.accounts, Auth: a,
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, PingInterval: o.PingInterval, PingMax: o.PingMax, AuthTimeout: l.AuthTimeout,
 		Compression: l.Compression, Reconnect: l.Reconnect, Handshake: l.Handshake, NoHeaders: o.NoHeaders, Isolate: l.Isolate, LeafLimits: l.Limits, Dial: l.Dial, Remotes: l.Remotes,
 		NextID: b.clients.NextID, Events: b.events, Log: o.Logger,

@@ -122,7 +122,10 @@ func (m *Manager) admit(nc net.Conn, e *Endpoint) (*Link, error) {
 	if e.TLS != nil {
 		info.TLSVerify = e.TLS.ClientAuth == tls.RequireAndVerifyClientCert
 	}
-	if len(info.LeafURLs) == 0 {
+	switch {
+	case o.NoAdvertise:
+		info.LeafURLs = nil
+	case len(info.LeafURLs) == 0:
 		info.LeafURLs = []string{base.LocalAddr().String()}
 	}
 	if _, err := nc.Write(wire.AppendLine(nil, "INFO", &info)); err != nil {

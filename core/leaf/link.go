@@ -199,13 +199,10 @@ func (l *Link) Stage(st *account.Stage, sub *account.Subscription, m *wire.Msg) 
 	}
 	if m.Tail == nil || len(m.Queues) > 0 || m.HdrLen > 0 && !l.peer.Headers {
 		n := len(m.Subject) + len(m.Reply) + len(m.Data) + 64
-		b := st.Reserve(n)
-		var names [8]string
-		qs := names[:0]
 		for _, q := range m.Queues {
-			qs = append(qs, string(q))
+			n += len(q) + 1
 		}
-		st.Set(wire.AppendLeafMsg(b, m, qs, l.peer.Headers))
+		st.Set(wire.AppendLeafMsg(st.Reserve(n), m, m.Queues, l.peer.Headers))
 		st.Delivered(sub, len(m.Data))
 		return true
 	}

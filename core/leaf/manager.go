@@ -113,7 +113,7 @@ func same(a, b *Remote) bool {
 	return slices.Equal(urls(a), urls(b)) && a.Account == b.Account && slices.Equal(a.DenyImports, b.DenyImports) && slices.Equal(a.DenyExports, b.DenyExports) &&
 		a.NoRandomize == b.NoRandomize && a.Hub == b.Hub && a.Isolate == b.Isolate && a.IgnoreDiscovered == b.IgnoreDiscovered && a.Disabled == b.Disabled &&
 		a.Compression == b.Compression && a.TLSFirst == b.TLSFirst && (a.TLS == nil) == (b.TLS == nil) && (a.Credentials == nil) == (b.Credentials == nil) &&
-		a.WSCompression == b.WSCompression && a.WSNoMasking == b.WSNoMasking && a.FirstInfoTimeout == b.FirstInfoTimeout && a.Limits == b.Limits
+		a.WSCompression == b.WSCompression && a.FirstInfoTimeout == b.FirstInfoTimeout && a.Limits == b.Limits
 }
 
 // bookOf returns the book of acc, which counts from now on.

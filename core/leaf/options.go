@@ -96,8 +96,8 @@ type Remote struct {
 	FirstInfoTimeout time.Duration
 	// Limits bound what crosses the link.
 	Limits Limits
-	// WSCompression and WSNoMasking are for ws and wss.
-	WSCompression, WSNoMasking bool
+	// WSCompression is for ws and wss.
+	WSCompression bool
 }
 
 // Name says in logs which remote it is; it has no secrets.
@@ -116,6 +116,8 @@ type Options struct {
 	Host      string
 	Port      int
 	Advertise []string
+	// NoAdvertise has INFO name no addresses.
+	NoAdvertise bool
 
 	Loop     *conn.Loop
 	Limits   *conn.Limits

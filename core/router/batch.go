@@ -36,14 +36,15 @@ type Batch struct {
 	cache []entry // direct-mapped by subject
 	// missed holds, for each place in cache, a check of the subject that was
 	// looked for there last; once is for those that came for the first time.
-	missed   []uint32
-	once     entry
-	trace    *Trace // of the message being published; nil for none
-	over     *over  // of one that came over a link; nil for none
-	linked   over
-	choices  []choice
-	names    [][]byte
-	verdicts verdicts
+	missed    []uint32
+	once      entry
+	trace     *Trace // of the message being published; nil for none
+	over      *over  // of one that came over a link; nil for none
+	linked    over
+	choices   []choice
+	names     [][]byte
+	nameBytes []byte
+	verdicts  verdicts
 	// depth counts the accounts that the message being published has come
 	// through; levels has room for each, second is the cache of the first.
 	depth  int

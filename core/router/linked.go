@@ -173,11 +173,13 @@ func (b *Batch) viewOut(base, hops int, chain *hook.Chain, from Publisher, m *wi
 // chosen for.
 func (b *Batch) overLink(from Publisher, sub *account.Subscription, first int, m *wire.Msg) int {
 	was := m.Queues
-	b.names = b.names[:0]
+	b.names, b.nameBytes = b.names[:0], b.nameBytes[:0]
 	for i := first; i < len(b.choices); i++ {
 		if c := &b.choices[i]; !c.done && c.sub.Sink == sub.Sink {
 			c.done = true
-			b.names = append(b.names, []byte(c.name))
+			from := len(b.nameBytes)
+			b.nameBytes = append(b.nameBytes, c.name...)
+			b.names = append(b.names, b.nameBytes[from:len(b.nameBytes):len(b.nameBytes)])
 		}
 	}
 	m.Queues = b.names

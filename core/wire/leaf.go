@@ -243,7 +243,7 @@ func mark(f []byte, c byte) bool { return len(f) == 1 && f[0] == c }
 // AppendLeafMsg appends m as LMSG or HMSG. queues are the groups of the receiver
 // that are each to give it to one member, beside its plain subscriptions. Without
 // headers the header block is left out.
-func AppendLeafMsg(b []byte, m *Msg, queues []string, headers bool) []byte {
+func AppendLeafMsg[Q ~string | ~[]byte](b []byte, m *Msg, queues []Q, headers bool) []byte {
 	b = AppendLeafHead(b, m, queues, headers)
 	if headers {
 		b = append(b, m.Data...)
@@ -254,7 +254,7 @@ func AppendLeafMsg(b []byte, m *Msg, queues []string, headers bool) []byte {
 }
 
 // AppendLeafHead appends the line in front of the payload of AppendLeafMsg.
-func AppendLeafHead(b []byte, m *Msg, queues []string, headers bool) []byte {
+func AppendLeafHead[Q ~string | ~[]byte](b []byte, m *Msg, queues []Q, headers bool) []byte {
 	headers = headers && m.HdrLen > 0
 	if headers {
 		b = append(b, "HMSG "...)

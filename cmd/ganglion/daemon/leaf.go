@@ -71,7 +71,7 @@ func (d *Daemon) webSocketLeafs(secure bool) leaf.Endpoint {
 func (d *Daemon) leafOptions(c *config.Config) (broker.LeafOptions, error) {
 	l := &c.LeafNodes
 	o := broker.LeafOptions{
-		Isolate: l.Isolate, Limits: l.Limits,
+		Isolate: l.Isolate, NoAdvertise: l.NoAdvertise, Limits: l.Limits,
 		Dial: map[string]leaf.DialFunc{"quic": dialQUIC},
 		Host: l.Host, Port: l.Port, Compression: l.Compression, AuthTimeout: l.Auth.Timeout, Reconnect: l.Reconnect,
 	}
