@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
+	"ganglion/core/account"
 	"ganglion/core/auth"
 	"ganglion/core/leaf"
 	"ganglion/core/wire"
@@ -53,8 +55,11 @@ func (b *Broker) leafOptions(o *Options, a *auth.Authenticator) (leaf.Options, e
 	if name == "" {
 		name = b.keys.ID
 	}
+	known := func(name string) bool {
+		return b.accounts.Get(name) != nil || slices.ContainsFunc(o.Accounts, func(s account.Spec) bool { return s.Name == name })
+	}
 	return leaf.Options{
-		ServerID: b.keys.ID, ServerName: name, Version: wire.Version, Cluster: l.Cluster, Domain: l.Domain,
+		Known: known, ServerID: b.keys.ID, ServerName: name, Version: wire.Version, Cluster: l.Cluster, Domain: l.Domain,
 		Host: l.Host, Port: l.Port, Advertise: l.Advertise, NoAdvertise: l.NoAdvertise, Loop: b.loop, Limits: b.clients.Limits(), Accounts: b.accounts, Auth: a,
 		MaxPayload: o.MaxPayload, MaxControlLine: o.MaxControlLine, PingInterval: o.PingInterval, PingMax: o.PingMax, AuthTimeout: l.AuthTimeout,
 		Compression: l.Compression, Reconnect: l.Reconnect, Handshake: l.Handshake, NoHeaders: o.NoHeaders, Isolate: l.Isolate, LeafLimits: l.Limits, Dial: l.Dial, Remotes: l.Remotes,

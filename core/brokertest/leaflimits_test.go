@@ -1,7 +1,10 @@
 package brokertest_test
 
 import (
+	"net/url"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 
 	"ganglion/core/broker"
 	"ganglion/core/leaf"
@@ -35,5 +38,26 @@ func TestLeafLimits(t *testing.T) {
 	dropped := b.Leafs().Links()[0].Dropped()
 	if dropped < n/2 || int64(crossed)+dropped < n {
 		t.Errorf("of %d messages %d crossed and %d were dropped", n, crossed, dropped)
+	}
+}
+
+// TestLeafReload adds an account and a link for it to a broker that has neither.
+func TestLeafReload(t *testing.T) {
+	t.Parallel()
+	const accounts = `accounts { N { users [ {user: n, password: n} ] } }`
+	core, leafs := hub(t, "", accounts)
+	b, addr := edgeOf(t, broker.Options{})
+	c := loadConfig(t, accounts)
+	r := remoteTo(t, leafs)
+	r.Account, r.URLs[0].User = "N", url.UserPassword("n", "n")
+	c.Broker.Leaf.Remotes = []*leaf.Remote{r}
+	commit, _, err := b.Prepare(c.Broker)
+	must(t, err)
+	commit()
+	linksUp(t, b, 1)
+	crossings(t, dial(t, tcpAt(addr), nats.UserInfo("n", "n")), dial(t, tcpAt(core), nats.UserInfo("n", "n")))
+	r.Account = "NOBODY"
+	if _, _, err := b.Prepare(c.Broker); err == nil {
+		t.Error("a link for an account that there is not was taken")
 	}
 }

@@ -122,6 +122,9 @@ type Options struct {
 	Loop     *conn.Loop
 	Limits   *conn.Limits
 	Accounts *account.Registry
+	// Known reports whether there is an account of that name when the remotes start;
+	// nil asks Accounts. A reload may add an account and a remote for it.
+	Known func(name string) bool
 	// Auth lets leafs in.
 	Auth *auth.Authenticator
 
@@ -221,7 +224,11 @@ func (r *Remote) check(o *Options) error {
 	if name == "" {
 		name = account.Global
 	}
-	if o.Accounts != nil && o.Accounts.Get(name) == nil {
+	known := o.Known
+	if known == nil {
+		known = func(name string) bool { return o.Accounts.Get(name) != nil }
+	}
+	if !known(name) {
 		return fmt.Errorf("there is no account %q; add it to accounts { }", name)
 	}
 	return nil
