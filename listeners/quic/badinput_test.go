@@ -16,6 +16,8 @@ import (
 	"time"
 
 	quicgo "github.com/quic-go/quic-go"
+
+	"ganglion/listeners/listenertest"
 )
 
 // good is a connection to l, which is an echo, that nothing may disturb.
@@ -70,7 +72,7 @@ func stranger(t *testing.T, l *Listener) (send func([]byte), pc net.PacketConn) 
 // who invents addresses does, and never go on. Half of the room for handshakes
 // stays for those who show that their address is theirs.
 func TestFloodOfInitials(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	const most = 64
 	l := serve(t, Options{TLS: server, MaxHandshakes: most, HandshakeTimeout: time.Second})
 	echo(l)
@@ -115,7 +117,7 @@ func TestFloodOfInitials(t *testing.T) {
 // TestHalfOpen has clients with true addresses send their first flight and go
 // silent.
 func TestHalfOpen(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	const most = 8
 	l := serve(t, Options{TLS: server, MaxHandshakes: most, HandshakeTimeout: 500 * time.Millisecond})
 	echo(l)
@@ -174,7 +176,7 @@ func rude(t *testing.T, l *Listener, client *tls.Config, o *quicgo.Config) *quic
 // TestFloodOfStreams opens streams and drops them, some with a preamble and some
 // without.
 func TestFloodOfStreams(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	const most = 16
 	l := serve(t, Options{TLS: server, MaxStreams: most})
 	echo(l)
@@ -215,7 +217,7 @@ func TestFloodOfStreams(t *testing.T) {
 // TestNeverReads has a client that takes nothing, though it is there: writes to it
 // end with their deadline.
 func TestNeverReads(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
 	qc := rude(t, l, client, nil)
@@ -264,7 +266,7 @@ func TestNeverReads(t *testing.T) {
 // unidirectional ones, which the mapping does not have, and some on which the
 // preamble does not come to its end.
 func TestUnread(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	echo(l)
 	c := good(t, l, client)
@@ -342,7 +344,7 @@ func (p *tapped) packets() [][]byte {
 // TestNoise sends to the port what is no QUIC, or not any more: random bytes of all
 // sizes, and packets of a good connection again, cut, changed and glued together.
 func TestNoise(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server, HandshakeTimeout: 500 * time.Millisecond})
 	echo(l)
 	tap := &tapped{}
@@ -409,7 +411,7 @@ func TestNoise(t *testing.T) {
 // answer, before the server has got them from their own: the server looks whether
 // anybody is there, and stays with the client.
 func TestStolenPackets(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
 	tap := &tapped{}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	quicgo "github.com/quic-go/quic-go"
+
+	"ganglion/listeners/listenertest"
 )
 
 // echo answers every connection of l with what it says.
@@ -38,7 +40,7 @@ func says(t *testing.T, c net.Conn) {
 // TestEarlyOften resumes sessions one after the other, each with two connections,
 // for the race detector: the first is opened while the handshake is under way.
 func TestEarlyOften(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	verified := 0
 	client.VerifyConnection = func(tls.ConnectionState) error { verified++; return nil }
@@ -80,7 +82,7 @@ func TestEarlyOften(t *testing.T) {
 // TestEarlyUseless has a cache with a session that promises early data and is of no
 // use for it, because another protocol made it.
 func TestEarlyUseless(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	l := serve(t, Options{TLS: server})
 	echo(l)

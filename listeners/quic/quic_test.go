@@ -3,14 +3,9 @@ package quic
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"testing"
 	"time"
@@ -20,30 +15,6 @@ import (
 	"ganglion/listeners"
 	"ganglion/listeners/listenertest"
 )
-
-// testTLS returns a server's configuration for localhost and one that trusts it.
-func testTLS(t testing.TB) (server, client *tls.Config) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: pool, ServerName: "localhost"}
-}
 
 // serve opens a listener on a free port of localhost.
 func serve(t testing.TB, o Options) *Listener {
@@ -70,7 +41,7 @@ func local(ctx context.Context) (net.PacketConn, error) {
 }
 
 func TestListener(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	for _, tc := range []struct {
 		name  string
 		lanes []string
@@ -185,7 +156,7 @@ func FuzzLane(f *testing.F) {
 
 // TestCodes ends connections as servers do and looks at what the client learns.
 func TestCodes(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	for _, tc := range []struct {
 		name   string
 		abrupt bool
@@ -222,7 +193,7 @@ func TestCodes(t *testing.T) {
 
 // TestResume connects twice: the second time the preamble is early data.
 func TestResume(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	l := serve(t, Options{TLS: server})
 	for i := range 3 {
@@ -252,7 +223,7 @@ func TestResume(t *testing.T) {
 // TestEarlyRejected resumes a session with a server that does not take early data
 // any more.
 func TestEarlyRejected(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
@@ -281,7 +252,7 @@ func TestEarlyRejected(t *testing.T) {
 // TestEarlyData sends more than the preamble before the handshake is complete:
 // nothing of it may count until it is.
 func TestShare(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	d := &Dialer{Options: DialOptions{TLS: client}, Share: 3}
 	defer d.Close()
@@ -316,7 +287,7 @@ func TestShare(t *testing.T) {
 // TestRefusals are clients that do it wrong; what they get, and that others are
 // served beside them.
 func TestRefusals(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server, HandshakeTimeout: 300 * time.Millisecond})
 	good := accepted(t, l)
 	c := dial(t, l, DialOptions{TLS: client})
@@ -390,7 +361,7 @@ func readFull(r io.Reader, b []byte) string {
 
 // TestStreams opens more streams than a connection may have.
 func TestStreams(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server, MaxStreams: 2})
 	s, err := DialSession(t.Context(), l.Addr().String(), DialOptions{TLS: client})
 	if err != nil {
@@ -418,7 +389,7 @@ func TestStreams(t *testing.T) {
 
 // TestMaxConns has a port refuse what is above its limit.
 func TestMaxConns(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server, MaxConns: 1})
 	get := accepted(t, l)
 	dial(t, l, DialOptions{TLS: client})
@@ -433,7 +404,7 @@ func TestMaxConns(t *testing.T) {
 
 // TestRetry has a port that trusts nobody's address.
 func TestRetry(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server, RetryRate: -1})
 	get := accepted(t, l)
 	dial(t, l, DialOptions{TLS: client})
@@ -445,7 +416,7 @@ func TestRetry(t *testing.T) {
 
 // TestCloseDelivers closes the client's end right behind what it wrote.
 func TestCloseDelivers(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
 	c := dial(t, l, DialOptions{TLS: client})
@@ -468,7 +439,7 @@ func TestCloseDelivers(t *testing.T) {
 
 // TestMigrate moves a client to another socket while it sends.
 func TestMigrate(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
 	c := dial(t, l, DialOptions{TLS: client, ListenPacket: local, Movable: true})
@@ -511,7 +482,7 @@ func TestMigrate(t *testing.T) {
 // TestListenerClosed closes a listener: connections stay, and their QUIC
 // connections end soon after them.
 func TestListenerClosed(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
 	c := dial(t, l, DialOptions{TLS: client})

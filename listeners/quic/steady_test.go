@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	quicgo "github.com/quic-go/quic-go"
+
+	"ganglion/listeners/listenertest"
 )
 
 func TestNoWay(t *testing.T) {
@@ -32,7 +34,7 @@ func TestNoWay(t *testing.T) {
 
 // TestSteady has a socket that is steady do for quic-go what a bare one does.
 func TestSteady(t *testing.T) {
-	server, client := testTLS(t)
+	server, client := listenertest.Identity(t)
 	l := serve(t, Options{TLS: server})
 	get := accepted(t, l)
 	c := dial(t, l, DialOptions{TLS: client})
